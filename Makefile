@@ -1,0 +1,78 @@
+# Every command of the project. CI calls these same targets.
+
+PYTHON ?= python3
+VENV   := .venv
+RUN    := $(VENV)/bin/python -m
+LAYERS := $(wildcard api adapters headend protocols migrations)
+UNIT   := $(wildcard tests/protocols tests/headend tests/test_*.py)
+ARGS   ?=
+
+PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(RUN) pip --quiet
+UV  := 0.13.9
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo serve test check bench audit lock clean
+
+help: ## Show what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo '  Options for a command go into ARGS, as in: make test ARGS="-k recharge"'
+
+demo: $(VENV)/installed ## Show a recharge reach simulated meters, nothing else needed
+	@$(VENV)/bin/headend demo $(ARGS)
+
+serve: $(VENV)/installed ## Run the head-end (see deploy/ for its settings)
+	@$(VENV)/bin/headend serve $(ARGS)
+
+test: $(VENV)/installed-dev ## Run every test, against real PostgreSQL and Mosquitto
+	@$(RUN) tests.install_servers
+	@$(RUN) pytest $(ARGS)
+
+check: $(VENV)/installed-dev ## Format, lint, types, import contracts, unit tests; no servers
+	@$(RUN) ruff format --check .
+	@$(RUN) ruff check .
+	@$(RUN) mypy $(LAYERS) tests
+	@$(VENV)/bin/lint-imports
+	@$(RUN) pytest $(UNIT) $(ARGS)
+
+bench: $(VENV)/installed-dev ## Measure what a head-end of this machine can carry
+	@$(RUN) tests.bench.run $(ARGS)
+
+audit: $(VENV)/installed-dev ## Ask the advisory databases about the locked packages
+	@$(RUN) pip_audit --disable-pip --require-hashes -r requirements.txt
+
+lock: $(VENV)/bin/python ## Pin the newest allowed packages with their hashes
+	@$(PIP) install uv==$(UV)
+	@$(RUN) uv $(LOCK) pyproject.toml -o requirements.txt
+	@$(RUN) uv $(LOCK) --group dev -c requirements.txt pyproject.toml -o requirements-dev.txt
+
+LOCK := pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+        --no-config --no-emit-index-url --no-header --no-annotate
+
+clean: ## Remove the environment and every cache
+	rm -rf $(VENV) build dist *.egg-info .coverage htmlcov .hypothesis \
+	       .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- the environment; a stamp is renewed when the lock or pyproject.toml changes ------------------
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "headend needs Python 3.11 or newer as $(PYTHON)." >&2; \
+	  echo "Install one and name it: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { \
+	  rm -rf $(VENV); \
+	  echo "Python has no venv module here. On Debian and Ubuntu:" >&2; \
+	  echo "  apt-get install python3-venv" >&2; exit 1; }
+
+$(VENV)/installed: requirements.txt pyproject.toml | $(VENV)/bin/python
+	@echo "Installing the locked packages into $(VENV); the first time this takes a minute."
+	@$(PIP) install --require-hashes -r requirements.txt
+	@$(PIP) install --no-deps -e .
+	@touch $@
+
+$(VENV)/installed-dev: requirements-dev.txt requirements.txt pyproject.toml | $(VENV)/bin/python
+	@echo "Installing the locked packages and the test tools into $(VENV); this takes a minute or two."
+	@$(PIP) install --require-hashes -r requirements-dev.txt
+	@$(PIP) install --no-deps -e .
+	@touch $(VENV)/installed $@
