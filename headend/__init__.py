@@ -1,0 +1,1 @@
+"""The rules of the head-end: meters, recharges, deliveries, readings. No wire, no SQL, no web."""

@@ -1,0 +1,32 @@
+"""API keys: who may call, for which tenant, and what for."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum, unique
+
+from headend.meters import TenantId
+
+
+@unique
+class Scope(StrEnum):
+    """What a key may do. `disconnect` is apart from `supply`: opening is dangerous."""
+
+    RECHARGE = "recharge"
+    REVEAL = "reveal"
+    READ = "read"
+    METERS = "meters"
+    SUPPLY = "supply"
+    DISCONNECT = "disconnect"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKey:
+    """One key; only the SHA-256 of its 256 random bits is kept."""
+
+    id: str
+    tenant: TenantId
+    name: str
+    scopes: frozenset[Scope]
+    sha256: bytes = field(repr=False)
+    created_at: datetime
+    revoked_at: datetime | None = None

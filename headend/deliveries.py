@@ -1,0 +1,368 @@
+"""Deliveries: one command on its way to one meter, and the table of what may happen to it.
+
+Hand-over and doubt are fields, not states: remote and keypad go on side by side. Laws, held by
+property tests: FAILED and CANCELLED only if the digits were never out; DONE stays DONE; after
+`maybe_taken` never WAITING again; a late truth never raises.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import Enum, IntEnum, StrEnum, auto, unique
+from typing import TypeAlias
+
+from headend.commands import Command, needs
+from headend.meters import BusName, Capability, Drn, TenantId
+from headend.tokens import TokenResult
+
+RETRY_FIRST_S = 2.0
+# Within the window before fall-back a lost answer costs little and a quick retry lights a home.
+RETRY_MAX_S = 30.0
+# After the digits are with a person remote goes on, but it must not crowd the line.
+RETRY_MAX_HANDED_S = 900.0
+HAND_OVER_RETRY_FIRST_S = 5.0
+HAND_OVER_RETRY_MAX_S = 300.0
+MAX_ATTEMPTS = 500
+
+
+@unique
+class DeliveryMethod(IntEnum):
+    """How a command reaches a meter (COSEM Token gateway: token_delivery_method)."""
+
+    REMOTE = 0
+    LOCAL = 1  # hand-held unit, infrared
+    MANUAL = 2  # keypad
+
+
+@unique
+class DeliveryState(StrEnum):
+    """Where a delivery stands."""
+
+    WAITING = "waiting"
+    SENDING = "sending"
+    UNCERTAIN = "uncertain"
+    DONE = "done"
+    FAILED = "failed"
+    UNRESOLVED = "unresolved"
+    CANCELLED = "cancelled"
+
+
+OPEN_STATES = frozenset({DeliveryState.WAITING, DeliveryState.SENDING, DeliveryState.UNCERTAIN})
+
+
+@unique
+class Fact(StrEnum):
+    """Something that happened to a delivery."""
+
+    LEASED = "leased"
+    ACCEPTED = "accepted"
+    NO_ANSWER = "no_answer"
+    NOT_READY = "not_ready"
+    NOT_SENT = "not_sent"
+    LOCKED_OUT = "locked_out"
+    UNSUPPORTED = "unsupported"
+    MISCONFIGURED = "misconfigured"
+    USED = "used"
+    REFUSED = "refused"
+    SEEN = "seen"
+    HANDED = "handed"
+    REVEALED = "revealed"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+
+
+@unique
+class Confirmation(StrEnum):
+    """How we know that the meter took it."""
+
+    ECHO = "echo"
+    TOKEN_LOG = "token_log"  # noqa: S105 - the name of a log, not a secret
+    CREDIT_REGISTER = "credit_register"
+    USED = "used"
+    READ_BACK = "read_back"
+
+
+class _To(Enum):
+    """Targets of the table that depend on the delivery."""
+
+    SAME = auto()
+    BACK = auto()
+    LOST = auto()
+    USED = auto()
+
+
+_Target: TypeAlias = DeliveryState | _To
+_W, _S, _U = DeliveryState.WAITING, DeliveryState.SENDING, DeliveryState.UNCERTAIN
+
+NEXT: Mapping[tuple[DeliveryState, Fact], _Target] = {
+    (_W, Fact.LEASED): _S,
+    (_U, Fact.LEASED): _S,
+    (_S, Fact.ACCEPTED): DeliveryState.DONE,
+    (_S, Fact.NO_ANSWER): _U,
+    (_S, Fact.NOT_READY): _U,
+    (_S, Fact.NOT_SENT): _To.BACK,
+    (_S, Fact.LOCKED_OUT): _To.BACK,
+    (_S, Fact.UNSUPPORTED): _To.BACK,
+    (_S, Fact.MISCONFIGURED): _To.BACK,
+    (_S, Fact.USED): _To.USED,
+    (_S, Fact.REFUSED): _To.LOST,
+    # A meter's answer may come after we stopped waiting for it.
+    (_U, Fact.USED): _To.USED,
+    (_U, Fact.REFUSED): _To.LOST,
+    (_W, Fact.EXPIRED): _To.LOST,
+    (_U, Fact.EXPIRED): _To.LOST,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One command on its way to one meter.
+
+    `rank` orders the deliveries of one meter (the first TID, or the time of ordering);
+    `entered` counts the tokens of the set that are in; `lockouts` the lock-outs met.
+    """
+
+    id: str
+    tenant: TenantId
+    drn: Drn
+    bus: BusName | None
+    command: Command
+    recharge_id: str | None = None
+    ordered_by: str | None = None
+    priority: int
+    rank: int
+    state: DeliveryState = DeliveryState.WAITING
+    methods: frozenset[DeliveryMethod]
+    attempts: int = 0
+    lockouts: int = 0
+    entered: int = 0
+    maybe_taken: bool = False
+    revealed: bool = False
+    handed_at: datetime | None = None
+    told_at: datetime | None = None
+    hand_attempts: int = 0
+    hand_not_before: datetime | None = None
+    not_before: datetime
+    fallback_at: datetime | None = None
+    deadline: datetime
+    confirmed_by: Confirmation | None = None
+    confirmed_at: datetime | None = None
+    result: TokenResult | None = None
+    lease_id: str | None = None
+    lease_until: datetime | None = None
+    created_at: datetime
+    changed_at: datetime
+
+    @property
+    def out(self) -> bool:
+        """The digits may be at work in the world."""
+        return self.maybe_taken or self.handed_at is not None or self.revealed or self.entered > 0
+
+    def may_send(self, can: Capability) -> bool:
+        """Remote is still a way."""
+        return (
+            DeliveryMethod.REMOTE in self.methods
+            and self.bus is not None
+            and needs(self.command) in can
+            and self.attempts < MAX_ATTEMPTS
+        )
+
+    def next_hand_over(self) -> DeliveryMethod | None:
+        """The hand-over not yet given, LOCAL before MANUAL, or None."""
+        if self.handed_at is not None:
+            return None
+        hands = sorted(self.methods - {DeliveryMethod.REMOTE})
+        return hands[0] if hands else None
+
+    def after(
+        self,
+        fact: Fact,
+        *,
+        now: datetime,
+        spread: float = 0.0,
+        until: datetime | None = None,
+        by: Confirmation | None = None,
+    ) -> "Delivery":
+        """The delivery as it stands after a fact; facts that change nothing are no error.
+
+        `spread` in [0, 1) scatters retries; `until` is the end of a lock-out told by the meter.
+        """
+        match fact:
+            case Fact.SEEN:
+                return self._done(now, by or Confirmation.TOKEN_LOG)
+            case Fact.HANDED:
+                return self._handed(now)
+            case Fact.REVEALED:
+                return replace(self, revealed=True, changed_at=now)
+            case Fact.CANCELLED:
+                return self._cancelled(now)
+        target = NEXT.get((self.state, fact))
+        if target is None:
+            return self
+        marked = self._marked(fact, now=now)
+        arrived = marked._arrive(target, now=now, by=by)
+        return arrived._scheduled(fact, now=now, spread=spread, until=until)
+
+    def _done(self, now: datetime, by: Confirmation) -> "Delivery":
+        if self.state is DeliveryState.DONE:
+            return self
+        return replace(
+            self,
+            state=DeliveryState.DONE,
+            confirmed_by=by,
+            confirmed_at=now,
+            lease_id=None,
+            lease_until=None,
+            changed_at=now,
+        )
+
+    def _handed(self, now: datetime) -> "Delivery":
+        if self.state not in OPEN_STATES | {DeliveryState.UNRESOLVED} or self.handed_at:
+            return self
+        return replace(self, handed_at=now, changed_at=now)
+
+    def _cancelled(self, now: datetime) -> "Delivery":
+        if self.state is not DeliveryState.WAITING or self.out:
+            return self
+        return replace(self, state=DeliveryState.CANCELLED, changed_at=now)
+
+    def _marked(self, fact: Fact, *, now: datetime) -> "Delivery":
+        match fact:
+            case Fact.LEASED:
+                return replace(self, attempts=self.attempts + 1, changed_at=now)
+            case Fact.NO_ANSWER | Fact.NOT_READY:
+                return replace(self, maybe_taken=True, changed_at=now)
+            case Fact.LOCKED_OUT:
+                return replace(
+                    self, attempts=self.attempts - 1, lockouts=self.lockouts + 1, changed_at=now
+                )
+            case Fact.UNSUPPORTED | Fact.MISCONFIGURED:
+                return replace(self, methods=self.methods - {DeliveryMethod.REMOTE}, changed_at=now)
+            case _:
+                return replace(self, changed_at=now)
+
+    def _arrive(self, target: _Target, *, now: datetime, by: Confirmation | None) -> "Delivery":
+        match target:
+            case _To.SAME:
+                return self
+            case _To.BACK:
+                state = DeliveryState.UNCERTAIN if self.maybe_taken else DeliveryState.WAITING
+            case _To.LOST:
+                state = DeliveryState.UNRESOLVED if self.out else DeliveryState.FAILED
+            case _To.USED:
+                if self.out:
+                    return self._done(now, Confirmation.USED)
+                state = DeliveryState.UNRESOLVED
+            case DeliveryState.DONE:
+                return self._done(now, by or Confirmation.ECHO)
+            case DeliveryState():
+                state = target
+        if state is DeliveryState.SENDING:
+            return replace(self, state=state)
+        return replace(self, state=state, lease_id=None, lease_until=None)
+
+    def _scheduled(
+        self, fact: Fact, *, now: datetime, spread: float, until: datetime | None
+    ) -> "Delivery":
+        if self.state not in (DeliveryState.WAITING, DeliveryState.UNCERTAIN):
+            return self
+        if fact is Fact.LOCKED_OUT and until is not None:
+            return replace(self, not_before=until)
+        longest_s = RETRY_MAX_S if self.handed_at is None else RETRY_MAX_HANDED_S
+        tries = max(1, self.attempts)
+        return replace(
+            self, not_before=retry_at(tries, now=now, spread=spread, longest_s=longest_s)
+        )
+
+    def hand_over_at(self, *, remote: bool) -> datetime:
+        """When the digits go to a person: at `fallback_at`, or at once when remote cannot be."""
+        due = self.fallback_at if remote and self.fallback_at else self.created_at
+        return max(due, self.hand_not_before or due)
+
+    def hand_over_failed(self, *, now: datetime, spread: float) -> "Delivery":
+        """Nobody could be told this time: try again later, until the deadline."""
+        tries = self.hand_attempts + 1
+        again = retry_at(
+            tries,
+            now=now,
+            spread=spread,
+            first_s=HAND_OVER_RETRY_FIRST_S,
+            longest_s=HAND_OVER_RETRY_MAX_S,
+        )
+        return replace(self, hand_attempts=tries, hand_not_before=again, changed_at=now)
+
+    def next_moment(self, *, remote: bool) -> datetime:
+        """When something is due next: a retry, the hand-over, or the end."""
+        moments = [self.deadline]
+        if remote:
+            moments.append(self.not_before)
+        if self.next_hand_over() is not None:
+            moments.append(self.hand_over_at(remote=remote))
+        return min(moments)
+
+
+def retry_at(
+    attempts: int,
+    *,
+    now: datetime,
+    spread: float,
+    first_s: float = RETRY_FIRST_S,
+    longest_s: float = RETRY_MAX_S,
+) -> datetime:
+    """Exponential back-off, scattered over its upper half. `spread` in [0, 1)."""
+    assert 0.0 <= spread < 1.0
+    wait_s = min(first_s * 2.0 ** min(attempts - 1, 16), longest_s)
+    return now + timedelta(seconds=wait_s * (0.5 + spread / 2))
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send it by remote, now."""
+
+
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """Give it to a person, now."""
+
+    method: DeliveryMethod
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing to do before then."""
+
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Expire:
+    """The deadline has passed."""
+
+
+Step: TypeAlias = Send | HandOver | Wait | Expire
+
+
+def plan(delivery: Delivery, *, can: Capability, now: datetime) -> Step:
+    """Say what to do next; do nothing. The worker acts, `after` records."""
+    if now >= delivery.deadline:
+        return Expire()
+    remote = delivery.may_send(can)
+    hand = delivery.next_hand_over()
+    if hand is not None and now >= delivery.hand_over_at(remote=remote):
+        return HandOver(hand)
+    if remote and now >= delivery.not_before:
+        return Send()
+    return Wait(delivery.next_moment(remote=remote))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One try of one delivery: how, when, and what came of it. `detail` holds no secrets."""
+
+    delivery_id: str
+    method: DeliveryMethod
+    started_at: datetime
+    ended_at: datetime
+    outcome: Fact
+    result: TokenResult | None = None
+    detail: str = ""

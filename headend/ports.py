@@ -1,0 +1,152 @@
+"""What the core asks of the world: clock, chance, meters, security module, people.
+
+Adapters satisfy these by shape. What it asks of the database is in `store`.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from headend.commands import SetSupply
+from headend.events import MeterEvent
+from headend.meters import BusName, Capability, Drn, Meter, ProfileName, TenantId
+from headend.readings import Reading
+from headend.supply import Supply
+from headend.tokens import Issued, Token, TokenOrder, TokenOutcome
+from headend.usage_points import Contact
+from headend.vending_keys import VendingKey
+
+
+class Clock(Protocol):
+    """The only wall clock; aware UTC."""
+
+    def now(self) -> datetime: ...
+
+
+class Chance(Protocol):
+    """The only randomness."""
+
+    def nibble(self) -> int: ...
+
+    def spread(self) -> float:
+        """In [0, 1)."""
+
+    def ident(self, now: datetime) -> str:
+        """A new ULID, 26 characters, sorted by time."""
+
+
+# --- meters -----------------------------------------------------------------------------------
+
+
+class Session(Protocol):
+    """An open conversation with one meter. Raises the five wire errors of `errors`."""
+
+    async def read(self) -> Sequence[Reading]:
+        """The basic registers of the profile."""
+
+    async def enter_token(self, token: Token, *, attempt: int) -> TokenOutcome:
+        """Enter one token and wait for the meter's own result.
+
+        The command id on the wire is the token's id, so that a repeat is known as one; `attempt`
+        counts the lock-outs met, after which a new id is needed.
+        """
+
+    async def token_outcome(self, token: Token) -> TokenOutcome | None:
+        """What the meter remembers of this token, or None if it knows nothing of it."""
+
+    async def supply(self) -> Supply: ...
+
+    async def set_supply(self, order: SetSupply, *, order_id: str) -> None: ...
+
+    async def set_clock(self, now: datetime) -> None: ...
+
+
+class Driver(Protocol):
+    """Opens sessions with the meters of one dialect on one bus."""
+
+    def capabilities(self, profile: ProfileName) -> Capability:
+        """What a profile can do; NONE for a profile of another dialect."""
+
+    def open(self, meter: Meter) -> AbstractAsyncContextManager[Session]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenSeen:
+    """What a meter told unasked (or late) of a token.
+
+    `token_id` is our command id when it answers a command of ours; else only the echo tells.
+    """
+
+    token_id: str | None = None
+    outcome: TokenOutcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What one meter said at one time, polled or pushed. `alive`: it can be reached now."""
+
+    tenant: TenantId
+    drn: Drn
+    bus: BusName
+    address: str
+    readings: tuple[Reading, ...] = ()
+    events: tuple[MeterEvent, ...] = ()
+    supply: Supply | None = None
+    tokens: tuple[TokenSeen, ...] = ()
+    alive: bool = True
+
+
+class Notice(Protocol):
+    """One message from a meter; `done` acknowledges it, after the commit."""
+
+    @property
+    def report(self) -> Report: ...
+
+    def done(self) -> None: ...
+
+
+class Listener(Protocol):
+    """Hears what meters say unasked."""
+
+    def notices(self) -> AsyncIterator[Sequence[Notice]]:
+        """Batches in the order of arrival, as many as are waiting (bounded)."""
+
+
+# --- the security module -----------------------------------------------------------------------
+
+
+class SecurityModule(Protocol):
+    """Holds the vending keys and never shows them."""
+
+    async def key(self, tenant: TenantId, sgc: str, krn: int) -> VendingKey:
+        """Attributes of one key; raises NoVendingKey, ModuleDown."""
+
+    async def issue(self, order: TokenOrder, *, message_id: str) -> Issued:
+        """Make tokens; the same message id gives the same digits. Raises ModuleDown, OrderRefused."""
+
+
+# --- people ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """What a person is told. `digits` in order of entry; empty in a note that all is well."""
+
+    id: str
+    tenant: TenantId
+    drn: Drn
+    language: str
+    contacts: tuple[Contact, ...]
+    digits: tuple[str, ...] = field(repr=False)
+    amount: str | None
+    reference: str | None
+    taken: bool = False
+
+
+class Handover(Protocol):
+    """Gives digits to a person: a message, a receipt, a hand-held unit."""
+
+    async def give(self, note: Note) -> None:
+        """Raises NotSent when nobody could be told; giving twice is harmless."""

@@ -1,0 +1,147 @@
+"""Recharges: the sale of credit, from the order to the truth of what became of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum, unique
+from typing import TypeAlias
+
+from headend.deliveries import OPEN_STATES, Delivery, DeliveryState
+from headend.meters import Drn, StsConfiguration, TenantId
+from headend.quantities import Units
+from headend.supply import DarkCause, Supply, SupplyState
+from headend.supply_groups import Reveal
+from headend.usage_points import Contact
+
+Json: TypeAlias = "None | bool | int | str | Sequence[Json] | Mapping[str, Json]"
+
+
+@unique
+class RechargeState(StrEnum):
+    """What became of a sale; derived from its delivery and the supply, never guessed."""
+
+    OPEN = "open"
+    ISSUED = "issued"
+    CREDITED = "credited"
+    LIT = "lit"
+    AWAITING_BUTTON = "awaiting_button"
+    DARK = "dark"
+    UNRESOLVED = "unresolved"
+    FAILED = "failed"
+    REVERSED = "reversed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RechargeOrder:
+    """What the caller asks. Exactly one of `amount` and `tokens` (digits issued elsewhere)."""
+
+    tenant: TenantId
+    id: str | None = None
+    idempotency_key: str | None = None
+    drn: str
+    amount: Units | None = None
+    tokens: tuple[str, ...] = field(default=(), repr=False)
+    reference: str | None = None
+    sales_point: str | None = None
+    fallback_to: tuple[Contact, ...] = ()
+    sale: Mapping[str, Json] | None = None
+
+
+# In the order in which a difference is looked for; the names are those of the REST body.
+_COMPARED = {
+    "meter": "drn",
+    "amount": "amount",
+    "tokens": "tokens",
+    "reference": "reference",
+    "sales_point": "sales_point",
+    "fallback": "fallback_to",
+    "sale": "sale",
+}
+
+
+def first_difference(known: RechargeOrder, order: RechargeOrder) -> str | None:
+    """The REST name of the first field in which two orders differ, or None."""
+    for name, attribute in _COMPARED.items():
+        if getattr(known, attribute) != getattr(order, attribute):
+            return name
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recharge:
+    """One sale. `tid` and `rnd` are drawn before issue, so that a restart makes the same digits."""
+
+    id: str
+    tenant: TenantId
+    drn: Drn
+    order: RechargeOrder
+    state: RechargeState
+    sts: StsConfiguration
+    requested: Units | None
+    encoded: Units | None = None
+    taken: Units | None = None
+    tid: int | None = None
+    rnd: int | None = None
+    reveal: Reveal
+    supply: SupplyState = SupplyState.UNKNOWN
+    dark_cause: DarkCause | None = None
+    supply_at: datetime | None = None
+    created_at: datetime
+    issued_at: datetime | None = None
+    reversed_at: datetime | None = None
+    reversal_reason: str | None = None
+    changed_at: datetime
+
+
+def settle(
+    recharge: Recharge,
+    delivery: Delivery | None,
+    *,
+    now: datetime,
+    supply: Supply | None = None,
+    taken: Units | None = None,
+) -> Recharge:
+    """The recharge as its delivery and the supply tell it; the only place that derives its state."""
+    told = replace(recharge, changed_at=now, taken=taken or recharge.taken)
+    if supply is not None and _newer(supply, recharge):
+        told = replace(
+            told, supply=supply.state, dark_cause=supply.cause, supply_at=supply.taken_at
+        )
+    return replace(told, state=_state(told, delivery))
+
+
+def _newer(supply: Supply, recharge: Recharge) -> bool:
+    """Supply seen before the sale proves nothing of it."""
+    since = recharge.supply_at or recharge.created_at
+    return supply.taken_at >= since
+
+
+def _state(recharge: Recharge, delivery: Delivery | None) -> RechargeState:
+    if recharge.reversed_at is not None:
+        return RechargeState.REVERSED
+    if recharge.issued_at is None or delivery is None:
+        return RechargeState.OPEN
+    if delivery.state in OPEN_STATES:
+        return RechargeState.ISSUED
+    match delivery.state:
+        case DeliveryState.FAILED:
+            return RechargeState.FAILED
+        case DeliveryState.CANCELLED:
+            return RechargeState.REVERSED
+        case DeliveryState.DONE:
+            return _LIT_OR_NOT[recharge.supply]
+        case _:
+            return RechargeState.UNRESOLVED
+
+
+_LIT_OR_NOT = {
+    SupplyState.ON: RechargeState.LIT,
+    SupplyState.BUTTON: RechargeState.AWAITING_BUTTON,
+    SupplyState.DARK: RechargeState.DARK,
+    SupplyState.UNKNOWN: RechargeState.CREDITED,
+}
+
+# A recharge in one of these still waits for its supply to be seen on.
+UNLIT_STATES = frozenset(
+    {RechargeState.CREDITED, RechargeState.AWAITING_BUTTON, RechargeState.DARK}
+)

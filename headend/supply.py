@@ -1,0 +1,100 @@
+"""Supply: whether the customer has it, and how it may be ordered.
+
+Disconnecting is dangerous: opening is refused for protected usage points, capped per API key and
+hour, and carries a reason and an expiry. Supply is set, never toggled, and never forced closed.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum, StrEnum, unique
+
+
+@unique
+class Contacts(StrEnum):
+    """The relay as the meter measures it."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+    UNKNOWN = "unknown"
+
+
+@unique
+class ControlState(IntEnum):
+    """COSEM Disconnect control (class 70), control_state."""
+
+    DISCONNECTED = 0
+    CONNECTED = 1
+    READY = 2  # for reconnection: the customer presses the button
+
+
+@unique
+class DarkCause(StrEnum):
+    """Why there is credit but no supply."""
+
+    RELAY_FAULT = "relay_fault"
+    TAMPER_LOCK = "tamper_lock"
+    OVERLOAD = "overload"
+    OUT_OF_CREDIT = "out_of_credit"
+    DISCONNECTED = "disconnected"
+    UNKNOWN = "unknown"
+
+
+@unique
+class SupplyState(StrEnum):
+    """What the customer finds."""
+
+    ON = "on"
+    BUTTON = "awaiting_button"
+    DARK = "dark"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Supply:
+    """Supply as the meter tells it: the contacts, the command behind them, and a cause if dark."""
+
+    contacts: Contacts
+    control: ControlState | None = None
+    cause: DarkCause | None = None
+    taken_at: datetime
+
+    @property
+    def state(self) -> SupplyState:
+        if self.cause is DarkCause.RELAY_FAULT:
+            return SupplyState.DARK
+        if self.contacts is Contacts.CLOSED:
+            return SupplyState.ON
+        if self.control is ControlState.READY:
+            return SupplyState.BUTTON
+        if self.contacts is Contacts.OPEN or self.control is ControlState.DISCONNECTED:
+            return SupplyState.DARK
+        return SupplyState.UNKNOWN
+
+
+@unique
+class SupplyAction(StrEnum):
+    """What may be ordered: open, or permit the customer to close."""
+
+    OPEN = "open"
+    PERMIT_CLOSE = "permit_close"
+
+
+@unique
+class SupplyReason(StrEnum):
+    """Why supply is ordered; a recharge cancels a waiting `non_payment` opening."""
+
+    NON_PAYMENT = "non_payment"
+    SAFETY = "safety"
+    MAINTENANCE = "maintenance"
+    CUSTOMER_REQUEST = "customer_request"
+    TAMPER = "tamper"
+    OTHER = "other"
+
+
+def as_ordered(supply: Supply, action: SupplyAction) -> bool:
+    """The meter already stands as ordered."""
+    match action:
+        case SupplyAction.OPEN:
+            return supply.contacts is Contacts.OPEN and supply.control is not ControlState.CONNECTED
+        case SupplyAction.PERMIT_CLOSE:
+            return supply.state in (SupplyState.ON, SupplyState.BUTTON)

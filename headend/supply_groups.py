@@ -1,0 +1,55 @@
+"""Supply groups: the meters under one supply group code share one policy (times, limits, reveal)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum, unique
+
+from headend.meters import TenantId
+
+DEFAULT_FALLBACK_S = 60
+DEFAULT_DEADLINE_S = 24 * 3600
+
+
+@unique
+class Reveal(StrEnum):
+    """When the digits may be shown to a caller with the `reveal` scope."""
+
+    AT_ONCE = "at_once"
+    ON_FALLBACK = "on_fallback"
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SupplyGroup:
+    """Policy of one SGC. Times in seconds after issue; limits in units of the service."""
+
+    tenant: TenantId
+    sgc: str
+    name: str = ""
+    zone: str = "UTC"
+    language: str = "en"
+    fallback_after_s: int = DEFAULT_FALLBACK_S
+    deadline_after_s: int = DEFAULT_DEADLINE_S
+    limit_per_recharge: Decimal | None = None
+    limit_per_day: Decimal | None = None
+    reveal: Reveal = Reveal.ON_FALLBACK
+    reveal_at: Mapping[str, Reveal] = field(default_factory=dict)
+    version: int = 1
+    changed_at: datetime
+
+    def reveal_for(self, sales_point: str | None) -> Reveal:
+        """The reveal policy at one sales point."""
+        return self.reveal_at.get(sales_point, self.reveal) if sales_point else self.reveal
+
+    def fallback_at(self, issued_at: datetime) -> datetime:
+        return issued_at + timedelta(seconds=self.fallback_after_s)
+
+    def deadline(self, issued_at: datetime) -> datetime:
+        return issued_at + timedelta(seconds=self.deadline_after_s)
+
+
+def default_group(tenant: TenantId, sgc: str, now: datetime) -> SupplyGroup:
+    """The policy of a group nobody has described yet."""
+    return SupplyGroup(tenant=tenant, sgc=sgc, changed_at=now)
