@@ -1,0 +1,1 @@
+"""What bytes mean: one folder a standard. Pure functions and records; no input, output or clock."""
