@@ -85,7 +85,6 @@ class Confirmation(StrEnum):
 class _To(Enum):
     """Targets of the table that depend on the delivery."""
 
-    SAME = auto()
     BACK = auto()
     LOST = auto()
     USED = auto()
@@ -118,8 +117,9 @@ NEXT: Mapping[tuple[DeliveryState, Fact], _Target] = {
 class Delivery:
     """One command on its way to one meter.
 
-    `rank` orders the deliveries of one meter (the first TID, or the time of ordering);
-    `entered` counts the tokens of the set that are in; `lockouts` the lock-outs met.
+    `rank` orders the deliveries of one meter (the first TID, or the time of ordering); `size` is
+    the number of tokens of the set (1 for other commands) and `entered` how many of them are in;
+    `lockouts` counts the lock-outs met.
     """
 
     id: str
@@ -135,6 +135,7 @@ class Delivery:
     methods: frozenset[DeliveryMethod]
     attempts: int = 0
     lockouts: int = 0
+    size: int = 1
     entered: int = 0
     maybe_taken: bool = False
     revealed: bool = False
@@ -182,14 +183,16 @@ class Delivery:
         spread: float = 0.0,
         until: datetime | None = None,
         by: Confirmation | None = None,
+        entered: int | None = None,
     ) -> "Delivery":
         """The delivery as it stands after a fact; facts that change nothing are no error.
 
-        `spread` in [0, 1) scatters retries; `until` is the end of a lock-out told by the meter.
+        `spread` in [0, 1) scatters retries; `until` is the end of a lock-out told by the meter;
+        `entered` is how many tokens of the set are in, when more than one more is known to be.
         """
         match fact:
             case Fact.SEEN:
-                return self._done(now, by or Confirmation.TOKEN_LOG)
+                return self._taken(now, by or Confirmation.TOKEN_LOG, entered)
             case Fact.HANDED:
                 return self._handed(now)
             case Fact.REVEALED:
@@ -203,12 +206,17 @@ class Delivery:
         arrived = marked._arrive(target, now=now, by=by)
         return arrived._scheduled(fact, now=now, spread=spread, until=until)
 
-    def _done(self, now: datetime, by: Confirmation) -> "Delivery":
+    def _taken(self, now: datetime, by: Confirmation, entered: int | None = None) -> "Delivery":
+        """One token more is in (or `entered` in all); DONE with the last of the set."""
         if self.state is DeliveryState.DONE:
             return self
+        inside = max(self.entered, self.entered + 1 if entered is None else entered)
+        if inside < self.size:
+            return replace(self, entered=inside, changed_at=now)
         return replace(
             self,
             state=DeliveryState.DONE,
+            entered=self.size,
             confirmed_by=by,
             confirmed_at=now,
             lease_id=None,
@@ -243,18 +251,16 @@ class Delivery:
 
     def _arrive(self, target: _Target, *, now: datetime, by: Confirmation | None) -> "Delivery":
         match target:
-            case _To.SAME:
-                return self
             case _To.BACK:
                 state = DeliveryState.UNCERTAIN if self.maybe_taken else DeliveryState.WAITING
             case _To.LOST:
                 state = DeliveryState.UNRESOLVED if self.out else DeliveryState.FAILED
             case _To.USED:
                 if self.out:
-                    return self._done(now, Confirmation.USED)
+                    return self._taken(now, Confirmation.USED)
                 state = DeliveryState.UNRESOLVED
             case DeliveryState.DONE:
-                return self._done(now, by or Confirmation.ECHO)
+                return self._taken(now, by or Confirmation.ECHO)
             case DeliveryState():
                 state = target
         if state is DeliveryState.SENDING:

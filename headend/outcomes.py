@@ -1,0 +1,174 @@
+"""What came of one try, and writing it down: delivery, attempt, token and recharge at once.
+
+The only place where a fact meets the store, whoever brings it: a bus, the intake, the tending loop.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from headend.commands import EnterToken
+from headend.deliveries import Attempt, Confirmation, Delivery, DeliveryMethod, DeliveryState, Fact
+from headend.polling import SUPPLY_LOOK_FIRST_S
+from headend.quantities import Units
+from headend.recharges import UNLIT_STATES, Recharge, settle
+from headend.store import Transaction
+from headend.supply import Supply
+from headend.tokens import Token, TokenOutcome, TokenResult, TokenState
+
+# What a meter says of a lock-out without a time.
+LOCK_OUT_DEFAULT_S = 60
+LOCK_OUT_MAX_S = 3600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What came of one try. `token_id` is the token it concerns, if any; `detail` has no secrets."""
+
+    fact: Fact
+    by: Confirmation | None = None
+    token_id: str | None = None
+    echo: TokenOutcome | None = None
+    supply: Supply | None = None
+    detail: str = ""
+
+    @property
+    def result(self) -> TokenResult | None:
+        return self.echo.result if self.echo else None
+
+
+def lock_out_end(echo: TokenOutcome | None, *, now: datetime) -> datetime:
+    """When the meter takes tokens again, as it told (bounded)."""
+    told_s = echo.lockout_s if echo else 0
+    return now + timedelta(seconds=min(told_s or LOCK_OUT_DEFAULT_S, LOCK_OUT_MAX_S))
+
+
+async def write_outcome(
+    tx: Transaction,
+    delivery: Delivery,
+    outcome: Outcome,
+    *,
+    now: datetime,
+    spread: float,
+    started_at: datetime | None = None,
+    method: DeliveryMethod = DeliveryMethod.REMOTE,
+) -> Delivery:
+    """Write what happened to a delivery as it was read in this transaction; returns it as it is now.
+
+    `started_at` makes it an attempt of ours. Raises Stale when the row changed meanwhile.
+    """
+    tokens = await _tokens_after(tx, delivery, outcome, now=now)
+    after = replace(
+        delivery.after(
+            outcome.fact,
+            now=now,
+            spread=spread,
+            until=lock_out_end(outcome.echo, now=now),
+            by=outcome.by,
+            entered=_leading_taken(tokens) if tokens else None,
+        ),
+        result=outcome.result or delivery.result,
+    )
+    if after != delivery:
+        await tx.deliveries.save(after, was=delivery.state, lease_id=delivery.lease_id)
+    if started_at is not None:
+        await tx.attempts.add(_attempt(delivery, outcome, method, started_at, now))
+    await _settle_recharge(tx, after, outcome, tokens, now=now)
+    return after
+
+
+def _attempt(
+    delivery: Delivery,
+    outcome: Outcome,
+    method: DeliveryMethod,
+    started_at: datetime,
+    now: datetime,
+) -> Attempt:
+    return Attempt(
+        delivery_id=delivery.id,
+        method=method,
+        started_at=started_at,
+        ended_at=now,
+        outcome=outcome.fact,
+        result=outcome.result,
+        detail=outcome.detail[:200],
+    )
+
+
+_TAKES = frozenset({Fact.ACCEPTED, Fact.SEEN, Fact.USED})
+
+
+async def _tokens_after(
+    tx: Transaction, delivery: Delivery, outcome: Outcome, *, now: datetime
+) -> Sequence[Token]:
+    """The set with the token of this outcome marked; empty for commands without tokens."""
+    if not isinstance(delivery.command, EnterToken) or delivery.recharge_id is None:
+        return ()
+    tokens = list(await tx.tokens.of(delivery.recharge_id, delivery.tenant))
+    for place, token in enumerate(tokens):
+        marked = _marked(token, delivery, outcome, now=now)
+        if marked != token:
+            tokens[place] = marked
+            await tx.tokens.save(marked)
+    return tokens
+
+
+def _marked(token: Token, delivery: Delivery, outcome: Outcome, *, now: datetime) -> Token:
+    if outcome.token_id != token.id or token.state is TokenState.TAKEN:
+        return token
+    told = replace(token, result=outcome.result or token.result)
+    used_unproved = outcome.fact is Fact.USED and not delivery.out
+    if outcome.fact in _TAKES and not used_unproved:
+        taken_at = (outcome.echo.at if outcome.echo else None) or now
+        return replace(told, state=TokenState.TAKEN, taken_at=taken_at)
+    if outcome.fact is Fact.REFUSED:
+        return replace(told, state=TokenState.REFUSED)
+    return told
+
+
+def _leading_taken(tokens: Sequence[Token]) -> int:
+    """How many tokens from the first on are in."""
+    count = 0
+    for token in tokens:
+        if token.state is not TokenState.TAKEN:
+            break
+        count += 1
+    return count
+
+
+async def _settle_recharge(
+    tx: Transaction,
+    delivery: Delivery,
+    outcome: Outcome,
+    tokens: Sequence[Token],
+    *,
+    now: datetime,
+) -> None:
+    if delivery.recharge_id is None:
+        return
+    recharge = await tx.recharges.find(delivery.tenant, delivery.recharge_id)
+    if recharge is None:
+        return
+    after = settle(
+        recharge,
+        delivery,
+        now=now,
+        supply=outcome.supply,
+        taken=_taken_amount(recharge, delivery, outcome),
+    )
+    await tx.recharges.save(after, was=recharge.state)
+    if after.state in UNLIT_STATES and delivery.state is DeliveryState.DONE:
+        look_at = now + timedelta(seconds=SUPPLY_LOOK_FIRST_S)
+        await tx.polls.hasten(delivery.tenant, delivery.drn, due_at=look_at)
+
+
+def _taken_amount(recharge: Recharge, delivery: Delivery, outcome: Outcome) -> Units | None:
+    """What the meter says it took, else what was encoded, once it is in."""
+    if delivery.state is not DeliveryState.DONE:
+        return None
+    echoed: Decimal | None = outcome.echo.amount if outcome.echo else None
+    unit = recharge.encoded.unit if recharge.encoded else None
+    if echoed is not None and unit is not None and delivery.size == 1:
+        return Units(echoed, unit)
+    return recharge.encoded

@@ -1,0 +1,204 @@
+"""Performing: one command, once, in one session; where it may already have happened, look first."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import assert_never
+
+from headend.commands import EnterToken, SetClock, SetSupply
+from headend.deliveries import Confirmation, Fact
+from headend.errors import Misconfigured, NoAnswer, NotSent, Refused, Unsupported, WireError
+from headend.meters import Capability
+from headend.outcomes import Outcome
+from headend.ports import Clock, Driver, Session
+from headend.quantities import Units
+from headend.store import Leased
+from headend.supply import Supply, as_ordered
+from headend.tokens import Token, TokenOutcome, TokenResult, TokenState
+
+
+@dataclass(slots=True)
+class Attempting:
+    """How far one try has come: `token_id` and `acted` tell what a lost answer means."""
+
+    token_id: str | None = None
+    acted: bool = False
+    outcome: Outcome | None = field(default=None)
+
+    def broken(self, error: WireError) -> Outcome:
+        """What an error of the wire means at this point."""
+        return Outcome(fact=self._fact(error), token_id=self.token_id, detail=str(error))
+
+    def interrupted(self) -> Outcome:
+        """We stopped, or ran out of time."""
+        fact = Fact.NO_ANSWER if self.acted else Fact.NOT_SENT
+        return Outcome(fact=fact, token_id=self.token_id, detail="interrupted")
+
+    def _fact(self, error: WireError) -> Fact:
+        match error:
+            case NoAnswer():
+                # Silence before the command itself was sent leaves nothing in doubt.
+                return Fact.NO_ANSWER if self.acted else Fact.NOT_SENT
+            case Refused():
+                return Fact.REFUSED
+            case Unsupported():
+                return Fact.UNSUPPORTED
+            case Misconfigured():
+                return Fact.MISCONFIGURED
+            case _:
+                return Fact.NOT_SENT
+
+
+@asynccontextmanager
+async def _session(driver: Driver, leased: Leased) -> AsyncIterator[Session]:
+    async with driver.open(leased.meter) as session:
+        yield session
+
+
+async def perform(
+    driver: Driver, leased: Leased, *, clock: Clock, encoded: Units | None, attempting: Attempting
+) -> Outcome:
+    """Do the command of a leased delivery once and say what came of it; raises no wire error."""
+    can = driver.capabilities(leased.meter.profile)
+    try:
+        async with _session(driver, leased) as session:
+            match leased.delivery.command:
+                case EnterToken():
+                    return await _enter(session, leased, can, encoded, attempting)
+                case SetSupply() as order:
+                    return await _set_supply(session, leased, order, attempting)
+                case SetClock():
+                    attempting.acted = True
+                    await session.set_clock(clock.now())
+                    return Outcome(fact=Fact.ACCEPTED, by=Confirmation.READ_BACK)
+                case _:
+                    assert_never(leased.delivery.command)
+    except WireError as error:
+        return attempting.outcome or attempting.broken(error)
+
+
+async def _enter(
+    session: Session,
+    leased: Leased,
+    can: Capability,
+    encoded: Units | None,
+    attempting: Attempting,
+) -> Outcome:
+    token = _next_token(leased)
+    attempting.token_id = token.id
+    expected = encoded.value if encoded and leased.delivery.size == 1 else None
+    if leased.delivery.out and Capability.TOKEN_OUTCOME in can:
+        remembered = await session.token_outcome(token)
+        if remembered is not None and (told := _remembered(token, remembered, expected)):
+            attempting.outcome = told
+            return await _with_supply(session, can, told)
+    attempting.acted = True
+    entered = await session.enter_token(token, attempt=leased.delivery.lockouts)
+    outcome = _judge(token, entered)
+    attempting.outcome = outcome
+    if outcome.fact is Fact.USED and Capability.TOKEN_OUTCOME in can:
+        outcome = await _evidence(session, token, outcome, expected, out=leased.delivery.out)
+        attempting.outcome = outcome
+    if outcome.fact in (Fact.ACCEPTED, Fact.SEEN, Fact.USED):
+        return await _with_supply(session, can, outcome)
+    return outcome
+
+
+def _next_token(leased: Leased) -> Token:
+    """The first of the set that is not in."""
+    return next(token for token in leased.tokens if token.state is not TokenState.TAKEN)
+
+
+def _judge(token: Token, echo: TokenOutcome) -> Outcome:
+    """The meter's own result of the entry, as a fact."""
+    return Outcome(fact=_fact_of(token, echo), by=Confirmation.ECHO, token_id=token.id, echo=echo)
+
+
+def _fact_of(token: Token, echo: TokenOutcome) -> Fact:
+    result = echo.result
+    if result.taken:
+        # An answer that names another token is no answer to ours.
+        strange = token.tid is not None and echo.tid is not None and echo.tid != token.tid
+        return Fact.NO_ANSWER if strange else Fact.ACCEPTED
+    if result.refused:
+        return Fact.REFUSED
+    match result:
+        case TokenResult.USED_ERROR:
+            return Fact.USED
+        case TokenResult.LOCK_OUT:
+            return Fact.LOCKED_OUT
+        case _:
+            return Fact.NOT_READY
+
+
+def _remembered(token: Token, echo: TokenOutcome, expected: Decimal | None) -> Outcome | None:
+    """What the meter remembers, if that settles it; None: enter it (again)."""
+    if echo.result.taken:
+        if _foreign(echo, expected):
+            return Outcome(
+                fact=Fact.REFUSED,
+                token_id=token.id,
+                echo=echo,
+                detail="the meter took another token of the same TID",
+            )
+        return Outcome(fact=Fact.SEEN, by=Confirmation.TOKEN_LOG, token_id=token.id, echo=echo)
+    if echo.result.refused:
+        return Outcome(fact=Fact.REFUSED, token_id=token.id, echo=echo)
+    return None
+
+
+def _foreign(echo: TokenOutcome, expected: Decimal | None) -> bool:
+    """Same TID, other amount: another vendor's token of the same minute."""
+    return expected is not None and echo.amount is not None and echo.amount != expected
+
+
+async def _evidence(
+    session: Session, token: Token, used: Outcome, expected: Decimal | None, *, out: bool
+) -> Outcome:
+    """USED is not proof: ask the log whose token it was."""
+    if not out:
+        return used  # our digits were never in the world: it cannot have been ours
+    remembered = await session.token_outcome(token)
+    if remembered is None:
+        return used
+    return _remembered(token, remembered, expected) or used
+
+
+async def _with_supply(session: Session, can: Capability, outcome: Outcome) -> Outcome:
+    """The same outcome with the supply seen after it; an unreadable supply is looked at later."""
+    supply = await _look_at_supply(session, can)
+    return Outcome(
+        fact=outcome.fact,
+        by=outcome.by,
+        token_id=outcome.token_id,
+        echo=outcome.echo,
+        supply=supply,
+        detail=outcome.detail,
+    )
+
+
+async def _look_at_supply(session: Session, can: Capability) -> Supply | None:
+    if Capability.SUPPLY not in can:
+        return None
+    try:
+        return await session.supply()
+    except WireError:
+        return None
+
+
+async def _set_supply(
+    session: Session, leased: Leased, order: SetSupply, attempting: Attempting
+) -> Outcome:
+    if leased.delivery.maybe_taken:
+        seen = await session.supply()
+        if as_ordered(seen, order.action):
+            return Outcome(fact=Fact.SEEN, by=Confirmation.READ_BACK, supply=seen)
+    attempting.acted = True
+    await session.set_supply(order, order_id=leased.delivery.id)
+    seen = await session.supply()
+    if as_ordered(seen, order.action):
+        return Outcome(fact=Fact.ACCEPTED, by=Confirmation.READ_BACK, supply=seen)
+    return Outcome(
+        fact=Fact.NOT_READY, supply=seen, detail=f"the meter reads {seen.state} after the order"
+    )
