@@ -69,6 +69,7 @@ class Fact(StrEnum):
     REVEALED = "revealed"
     EXPIRED = "expired"
     CANCELLED = "cancelled"
+    UNWANTED = "unwanted"
 
 
 @unique
@@ -88,6 +89,7 @@ class _To(Enum):
     BACK = auto()
     LOST = auto()
     USED = auto()
+    UNWANTED = auto()
 
 
 _Target: TypeAlias = DeliveryState | _To
@@ -105,6 +107,8 @@ NEXT: Mapping[tuple[DeliveryState, Fact], _Target] = {
     (_S, Fact.MISCONFIGURED): _To.BACK,
     (_S, Fact.USED): _To.USED,
     (_S, Fact.REFUSED): _To.LOST,
+    # The worker looked once more before sending, and the command is no longer wanted.
+    (_S, Fact.UNWANTED): _To.UNWANTED,
     # A meter's answer may come after we stopped waiting for it.
     (_U, Fact.USED): _To.USED,
     (_U, Fact.REFUSED): _To.LOST,
@@ -259,6 +263,8 @@ class Delivery:
                 if self.out:
                     return self._taken(now, Confirmation.USED)
                 state = DeliveryState.UNRESOLVED
+            case _To.UNWANTED:
+                state = DeliveryState.UNCERTAIN if self.out else DeliveryState.CANCELLED
             case DeliveryState.DONE:
                 return self._taken(now, by or Confirmation.ECHO)
             case DeliveryState():

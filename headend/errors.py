@@ -38,3 +38,7 @@ class Stale(HeadendError):
 
 class ModuleDown(HeadendError):
     """The security module cannot be asked now. The recharge stays open and is issued later."""
+
+
+class StoreDown(HeadendError):
+    """The database cannot be reached now. Nothing was committed; try again later."""

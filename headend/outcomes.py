@@ -73,18 +73,19 @@ async def write_outcome(
     if after != delivery:
         await tx.deliveries.save(after, was=delivery.state, lease_id=delivery.lease_id)
     if started_at is not None:
-        await tx.attempts.add(_attempt(delivery, outcome, method, started_at, now))
+        await tx.attempts.add(attempt_of(delivery, outcome, method, started_at, now))
     await _settle_recharge(tx, after, outcome, tokens, now=now)
     return after
 
 
-def _attempt(
+def attempt_of(
     delivery: Delivery,
     outcome: Outcome,
     method: DeliveryMethod,
     started_at: datetime,
     now: datetime,
 ) -> Attempt:
+    """The record of one try."""
     return Attempt(
         delivery_id=delivery.id,
         method=method,

@@ -1,0 +1,295 @@
+"""Bus: a medium that meters share, and the loop that takes turns on it.
+
+One dispatcher a bus, at most `slots` conversations at once. An expected error becomes a fact; a
+programming error ends the process, and the lease brings the work back.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from headend.agenda import Agenda, Turn
+from headend.commands import SetSupply
+from headend.deliveries import Delivery, DeliveryMethod, DeliveryState, Fact
+from headend.errors import Stale, StoreDown, WireError
+from headend.intake import Intake
+from headend.meters import BusName, Capability, Meter
+from headend.outcomes import Outcome, attempt_of, write_outcome
+from headend.performing import Attempting, perform
+from headend.polling import Poll, due_again
+from headend.ports import Chance, Clock, Driver, Report
+from headend.quantities import Units
+from headend.store import Leased, Store, Transaction
+from headend.supply import SupplyAction, SupplyReason
+
+# One conversation may take this long; the slowest wire needs 48 s (a PLC token at night).
+CONVERSATION_S = 60.0
+LEASE_S = CONVERSATION_S + 15.0
+# Other processes add work without being able to wake us.
+LOOK_EVERY_S = 1.0
+POLL_AGAIN_S = 120.0
+STORE_PAUSE_S = 2.0
+FINISH_S = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BusPorts:
+    """What every bus of a process works with."""
+
+    store: Store
+    clock: Clock
+    chance: Chance
+    intake: Intake
+
+
+class Bus:
+    """Takes turns on one medium until cancelled."""
+
+    def __init__(self, name: BusName, *, slots: int, driver: Driver, ports: BusPorts) -> None:
+        assert slots >= 1
+        self.name = name
+        self._slots = slots
+        self._driver = driver
+        self._ports = ports
+        self._woken = asyncio.Event()
+        self._agenda = Agenda()
+        self._running = 0
+
+    def wake(self) -> None:
+        """There may be work: look now."""
+        self._woken.set()
+
+    async def serve(self) -> None:
+        """Take turns for ever; on cancellation conversations end and their leases are released."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                self._woken.clear()
+                try:
+                    await self._start_jobs(group)
+                    pause_s = await self._pause_s()
+                except StoreDown:
+                    pause_s = STORE_PAUSE_S
+                await self._sleep(pause_s)
+
+    async def _start_jobs(self, group: asyncio.TaskGroup) -> None:
+        first = self._agenda.choose()
+        order = (first, Turn.COMMAND if first is Turn.POLL else Turn.POLL)
+        for turn in order:
+            free = self._slots - self._running
+            if free <= 0:
+                return
+            if turn is Turn.COMMAND:
+                self._start_commands(group, await self._take_commands(free))
+            else:
+                # On a shared line one poll is one turn; then commands are asked again.
+                self._start_polls(group, await self._take_polls(max(1, free // 2)))
+
+    def _start_commands(self, group: asyncio.TaskGroup, jobs: Sequence[Leased]) -> None:
+        self._agenda = self._agenda.took(Turn.COMMAND, len(jobs))
+        for job in jobs:
+            self._running += 1
+            group.create_task(self._command(job), name=f"delivery {job.delivery.id}")
+
+    def _start_polls(self, group: asyncio.TaskGroup, jobs: Sequence[tuple[Poll, Meter]]) -> None:
+        self._agenda = self._agenda.took(Turn.POLL, len(jobs))
+        for poll, meter in jobs:
+            self._running += 1
+            group.create_task(self._poll(poll, meter), name=f"poll {poll.drn}")
+
+    async def _take_commands(self, limit: int) -> Sequence[Leased]:
+        now = self._ports.clock.now()
+        async with self._ports.store.look() as tx:
+            due = await tx.deliveries.next_due(self.name, now=now)
+        if due is None or due > now:
+            return ()
+        async with self._ports.store.begin() as tx:
+            return await tx.deliveries.take_next(
+                self.name,
+                now=now,
+                lease_id=self._ports.chance.ident(now),
+                lease_until=now + timedelta(seconds=LEASE_S),
+                limit=limit,
+            )
+
+    async def _take_polls(self, limit: int) -> Sequence[tuple[Poll, Meter]]:
+        now = self._ports.clock.now()
+        async with self._ports.store.look() as tx:
+            due = await tx.polls.next_due(self.name)
+        if due is None or due > now:
+            return ()
+        async with self._ports.store.begin() as tx:
+            until = now + timedelta(seconds=POLL_AGAIN_S)
+            return await tx.polls.take_due(self.name, now=now, until=until, limit=limit)
+
+    async def _pause_s(self) -> float:
+        """How long nothing is due, as far as this process knows."""
+        if self._running >= self._slots:
+            return LOOK_EVERY_S  # a slot that frees wakes us
+        now = self._ports.clock.now()
+        async with self._ports.store.look() as tx:
+            due = await tx.deliveries.next_due(self.name, now=now)
+        if due is None:
+            return LOOK_EVERY_S
+        return min(LOOK_EVERY_S, max(0.02, (due - now).total_seconds()))
+
+    async def _sleep(self, pause_s: float) -> None:
+        try:
+            async with asyncio.timeout(pause_s):
+                await self._woken.wait()
+        except TimeoutError:
+            pass
+
+    # --- one command ---------------------------------------------------------------------------
+
+    async def _command(self, leased: Leased) -> None:
+        try:
+            going_on: Leased | None = leased
+            while going_on is not None:
+                going_on = await self._one_try(going_on)
+        except (Stale, StoreDown):
+            pass  # the lease ends by itself, and what is in the meter stays in the meter
+        finally:
+            self._running -= 1
+            self._woken.set()
+
+    async def _one_try(self, leased: Leased) -> Leased | None:
+        """One token or command; what is left of the set to go on with, or None."""
+        started_at = self._ports.clock.now()
+        unwanted, encoded = await self._look_again(leased)
+        attempting = Attempting()
+        if unwanted is not None:
+            outcome = unwanted
+        else:
+            try:
+                async with asyncio.timeout(CONVERSATION_S):
+                    outcome = await perform(
+                        self._driver,
+                        leased,
+                        clock=self._ports.clock,
+                        encoded=encoded,
+                        attempting=attempting,
+                    )
+            except TimeoutError:
+                outcome = attempting.outcome or attempting.interrupted()
+            except asyncio.CancelledError:
+                outcome = attempting.outcome or attempting.interrupted()
+                await self._write_before_we_go(leased, outcome, started_at)
+                raise
+        return await self._write(leased, outcome, started_at)
+
+    async def _write_before_we_go(
+        self, leased: Leased, outcome: Outcome, started_at: datetime
+    ) -> None:
+        writing = asyncio.ensure_future(self._write(leased, outcome, started_at))
+        try:
+            async with asyncio.timeout(FINISH_S):
+                await asyncio.shield(writing)
+        except (TimeoutError, Stale, StoreDown):
+            writing.cancel()
+
+    async def _look_again(self, leased: Leased) -> tuple[Outcome | None, Units | None]:
+        """Whether the command is still possible and wanted; and the amount that is to be credited."""
+        delivery, meter = leased.delivery, leased.meter
+        async with self._ports.store.look() as tx:
+            if not delivery.may_send(self._driver.capabilities(meter.profile)):
+                return Outcome(fact=Fact.UNSUPPORTED, detail="the profile cannot do this"), None
+            if isinstance(delivery.command, SetSupply):
+                return await _supply_unwanted(tx, delivery, delivery.command, meter), None
+            if delivery.recharge_id is None:
+                return None, None
+            recharge = await tx.recharges.find(delivery.tenant, delivery.recharge_id)
+            return None, recharge.encoded if recharge else None
+
+    async def _write(self, leased: Leased, outcome: Outcome, started_at: datetime) -> Leased | None:
+        """Write the outcome to the row as it is now, whoever changed it meanwhile."""
+        sent = leased.delivery
+        now = self._ports.clock.now()
+        async with self._ports.store.begin() as tx:
+            current = await tx.deliveries.find(sent.tenant, sent.id)
+            if current is None:
+                return None
+            ours = current.lease_id == sent.lease_id
+            if not ours and outcome.fact not in _TRUTHS:
+                record = attempt_of(sent, outcome, DeliveryMethod.REMOTE, started_at, now)
+                await tx.attempts.add(record)
+                return None
+            after = await write_outcome(
+                tx,
+                current,
+                outcome if ours else _late(outcome),
+                now=now,
+                spread=self._ports.chance.spread(),
+                started_at=started_at,
+            )
+            if after.state is not DeliveryState.SENDING or not ours:
+                return None
+            tokens = tuple(await tx.tokens.of(after.recharge_id or "", after.tenant))
+            return replace(leased, delivery=after, tokens=tokens)
+
+    # --- one poll ------------------------------------------------------------------------------
+
+    async def _poll(self, poll: Poll, meter: Meter) -> None:
+        try:
+            report = await self._read(meter)
+            if report is not None:
+                await self._ports.intake.accept((report,))
+            await self._poll_again(poll, answered=report is not None)
+        except StoreDown:
+            pass  # due again after POLL_AGAIN_S
+        finally:
+            self._running -= 1
+            self._woken.set()
+
+    async def _read(self, meter: Meter) -> Report | None:
+        assert meter.route is not None
+        can = self._driver.capabilities(meter.profile)
+        try:
+            async with asyncio.timeout(CONVERSATION_S), self._driver.open(meter) as session:
+                readings = tuple(await session.read()) if Capability.READ in can else ()
+                supply = await session.supply() if Capability.SUPPLY in can else None
+        except (WireError, TimeoutError):
+            return None
+        return Report(
+            tenant=meter.tenant,
+            drn=meter.drn,
+            bus=self.name,
+            address=meter.route.address,
+            readings=readings,
+            supply=supply,
+        )
+
+    async def _poll_again(self, poll: Poll, *, answered: bool) -> None:
+        now = self._ports.clock.now()
+        async with self._ports.store.begin() as tx:
+            meter = await tx.meters.find(poll.tenant, poll.drn)
+            if meter is None or meter.route is None or meter.route.bus != poll.bus:
+                return
+            looking = bool(await tx.recharges.unlit(poll.tenant, poll.drn))
+            await tx.polls.put(due_again(poll, now=now, answered=answered, looking=looking))
+
+
+async def _supply_unwanted(
+    tx: Transaction, delivery: Delivery, order: SetSupply, meter: Meter
+) -> Outcome | None:
+    """Opening is looked at once more just before sending: a payment or a protection stops it."""
+    if order.action is not SupplyAction.OPEN or delivery.maybe_taken:
+        return None
+    if order.reason is SupplyReason.NON_PAYMENT and await tx.recharges.issued_since(
+        delivery.tenant, delivery.drn, delivery.created_at
+    ):
+        return Outcome(fact=Fact.UNWANTED, detail="paid meanwhile")
+    point = (
+        await tx.usage_points.find(meter.tenant, meter.usage_point) if meter.usage_point else None
+    )
+    if point is not None and point.protected:
+        return Outcome(fact=Fact.UNWANTED, detail="the usage point is protected by now")
+    return None
+
+
+# What the meter itself said counts, even when the lease has passed to another worker.
+_TRUTHS = frozenset({Fact.ACCEPTED, Fact.SEEN, Fact.USED, Fact.REFUSED})
+
+
+def _late(outcome: Outcome) -> Outcome:
+    return replace(outcome, fact=Fact.SEEN) if outcome.fact is Fact.ACCEPTED else outcome
