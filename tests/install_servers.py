@@ -33,7 +33,14 @@ class Requirement:
         return None
 
 
+def find_openssl() -> None:
+    """Look for the command that makes a trial's certificates; ServerMissing without it."""
+    if shutil.which("openssl") is None:
+        raise ServerMissing("openssl is missing. Debian, Ubuntu: apt-get install openssl")
+
+
 REQUIREMENTS = (
+    Requirement("openssl", find_openssl),
     Requirement("mosquitto", mosquitto.find_program),
     Requirement("postgresql", postgres.find_binaries),
 )
