@@ -189,7 +189,7 @@ class Bus:
             writing.cancel()
 
     async def _look_again(self, leased: Leased) -> tuple[Outcome | None, Units | None]:
-        """Whether the command is still possible and wanted; and the amount that is to be credited."""
+        """Whether the command is still possible and wanted; and the amount to be credited."""
         delivery, meter = leased.delivery, leased.meter
         async with self._ports.store.look() as tx:
             if not delivery.may_send(self._driver.capabilities(meter.profile)):

@@ -77,7 +77,7 @@ class Confirmation(StrEnum):
     """How we know that the meter took it."""
 
     ECHO = "echo"
-    TOKEN_LOG = "token_log"  # noqa: S105 - the name of a log, not a secret
+    TOKEN_LOG = "token_log"
     CREDIT_REGISTER = "credit_register"
     USED = "used"
     READ_BACK = "read_back"

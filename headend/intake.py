@@ -15,7 +15,7 @@ from headend.meters import Meter
 from headend.outcomes import Outcome, write_outcome
 from headend.ports import Chance, Clock, Report, TokenSeen
 from headend.readings import Reading, ReadingType, judge
-from headend.recharges import RechargeState, settle
+from headend.recharges import settle
 from headend.registers import register_shows
 from headend.store import Store, Transaction
 from headend.supply import Supply
@@ -203,5 +203,5 @@ async def _supply_seen(tx: Transaction, supply: Supply, report: Report, *, now: 
             recharge.state,
             recharge.supply,
             recharge.dark_cause,
-        ) or after.state is RechargeState.LIT:
+        ):
             await tx.recharges.save(after, was=recharge.state)

@@ -24,7 +24,7 @@ LOCK_OUT_MAX_S = 3600
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came of one try. `token_id` is the token it concerns, if any; `detail` has no secrets."""
+    """What came of one try. `token_id`: the token it concerns, if any; `detail` has no secrets."""
 
     fact: Fact
     by: Confirmation | None = None
@@ -54,7 +54,7 @@ async def write_outcome(
     started_at: datetime | None = None,
     method: DeliveryMethod = DeliveryMethod.REMOTE,
 ) -> Delivery:
-    """Write what happened to a delivery as it was read in this transaction; returns it as it is now.
+    """Write what happened to a delivery, as read in this transaction; returns it as it is now.
 
     `started_at` makes it an attempt of ours. Raises Stale when the row changed meanwhile.
     """
@@ -74,7 +74,7 @@ async def write_outcome(
         await tx.deliveries.save(after, was=delivery.state, lease_id=delivery.lease_id)
     if started_at is not None:
         await tx.attempts.add(attempt_of(delivery, outcome, method, started_at, now))
-    await _settle_recharge(tx, after, outcome, tokens, now=now)
+    await _settle_recharge(tx, after, outcome, now=now)
     return after
 
 
@@ -142,7 +142,6 @@ async def _settle_recharge(
     tx: Transaction,
     delivery: Delivery,
     outcome: Outcome,
-    tokens: Sequence[Token],
     *,
     now: datetime,
 ) -> None:

@@ -8,7 +8,7 @@ from typing import assert_never
 
 from headend.commands import EnterToken, SetClock, SetSupply
 from headend.deliveries import Confirmation, Fact
-from headend.errors import Misconfigured, NoAnswer, NotSent, Refused, Unsupported, WireError
+from headend.errors import Misconfigured, NoAnswer, Refused, Unsupported, WireError
 from headend.meters import Capability
 from headend.outcomes import Outcome
 from headend.ports import Clock, Driver, Session

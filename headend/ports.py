@@ -124,7 +124,10 @@ class SecurityModule(Protocol):
         """Attributes of one key; raises NoVendingKey, ModuleDown."""
 
     async def issue(self, order: TokenOrder, *, message_id: str) -> Issued:
-        """Make tokens; the same message id gives the same digits. Raises ModuleDown, OrderRefused."""
+        """Make tokens; the same message id gives the same digits.
+
+        Raises ModuleDown, OrderRefused.
+        """
 
 
 # --- people ------------------------------------------------------------------------------------

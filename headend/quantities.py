@@ -30,7 +30,10 @@ class Units:
 
     @classmethod
     def parse(cls, text: str, unit: Unit) -> Self:
-        """Read a decimal such as "25.6"; raises MalformedAmount, AmountNotPositive, AmountTooLarge."""
+        """Read a decimal such as "25.6".
+
+        Raises MalformedAmount, AmountNotPositive, AmountTooLarge.
+        """
         value = _decimal(text)
         if value <= 0:
             raise AmountNotPositive(f"{text} {unit} is not more than zero", field="amount.value")

@@ -13,7 +13,7 @@ from headend.supply import DarkCause, Supply, SupplyState
 from headend.supply_groups import Reveal
 from headend.usage_points import Contact
 
-Json: TypeAlias = "None | bool | int | str | Sequence[Json] | Mapping[str, Json]"
+Json: TypeAlias = "bool | int | str | Sequence[Json] | Mapping[str, Json] | None"
 
 
 @unique
@@ -101,7 +101,7 @@ def settle(
     supply: Supply | None = None,
     taken: Units | None = None,
 ) -> Recharge:
-    """The recharge as its delivery and the supply tell it; the only place that derives its state."""
+    """The recharge as its delivery and the supply tell it; only here its state is derived."""
     told = replace(recharge, changed_at=now, taken=taken or recharge.taken)
     if supply is not None and _newer(supply, recharge):
         told = replace(

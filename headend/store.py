@@ -2,7 +2,9 @@
 
 Rows are the frozen records of the core. A change names what it leaves: `was` is the state or the
 version that was read, and zero rows updated raises Stale. Every collection is scoped to a tenant
-by its arguments. Nothing is acknowledged before `begin()` has been left without an error: leaving
+by its arguments. In `begin`, deliveries that are read are locked until the end (FOR UPDATE where
+the database has row locks), and who changes a recharge reads its delivery first, so that nothing
+is overwritten unseen. Nothing is acknowledged before `begin()` has been left without an error: leaving
 it commits, an exception rolls back.
 """
 
@@ -194,7 +196,7 @@ class Deliveries(Protocol):
         `fallback_at` has come or REMOTE is not among their methods.
         """
 
-    async def to_tell(self, *, limit: int) -> Sequence[Delivery]:
+    async def to_tell(self, *, now: datetime, limit: int) -> Sequence[Delivery]:
         """DONE, handed over, not told yet, with `hand_not_before` come: the customer may rest."""
 
     async def next_due(self, bus: BusName, *, now: datetime) -> datetime | None:
@@ -259,7 +261,7 @@ class Polls(Protocol):
     async def take_due(
         self, bus: BusName, *, now: datetime, until: datetime, limit: int
     ) -> Sequence[tuple[Poll, Meter]]:
-        """Due ones, longest due first; their `due_at` is set to `until` so that one worker has them."""
+        """Due ones, longest due first; their `due_at` becomes `until`, so one worker has them."""
 
     async def hasten(self, tenant: TenantId, drn: Drn, *, due_at: datetime) -> None:
         """Let it be due at that time, if it was to be later."""

@@ -1,4 +1,4 @@
-"""Supply groups: the meters under one supply group code share one policy (times, limits, reveal)."""
+"""Supply groups: meters under one supply group code share a policy (times, limits, reveal)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

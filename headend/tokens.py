@@ -37,7 +37,7 @@ class TokenState(StrEnum):
 
 @unique
 class TokenResult(IntEnum):
-    """Token result of the meter: numbers of the token status register (IEC 62055-52; 0x80.. ours)."""
+    """Token result of the meter: numbers of the token status register (IEC 62055-52), 0x80 ours."""
 
     RESERVED = 0
     ACCEPT = 1

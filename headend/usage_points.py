@@ -1,4 +1,4 @@
-"""Usage points: where a meter serves, and whom to tell. Apart from the meter, for meters are swapped."""
+"""Usage points: where a meter serves, and whom to tell. Meters are swapped, the place stays."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,0 +1,153 @@
+"""What may be sold and how it can travel: the decisions behind a recharge, without the store."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+from headend.commands import EnterToken, priority
+from headend.deliveries import Delivery, DeliveryMethod
+from headend.meters import Capability, Keypad, Meter, MeterState
+from headend.quantities import Units
+from headend.recharges import Recharge, RechargeOrder
+from headend.refusals import (
+    AmountAboveLimit,
+    AmountOrTokens,
+    IdRequired,
+    KeyExpired,
+    MeterNotInService,
+    NoDeliveryMethod,
+    TooManyTokens,
+    WrongUnit,
+)
+from headend.supply_groups import Reveal, SupplyGroup
+from headend.usage_points import Contact, UsagePoint
+from headend.vending_keys import VendingKey
+from protocols.sts.errors import StsError
+from protocols.sts.tables import BaseDate
+from protocols.sts.tid import next_tid
+
+MAX_TOKENS = 12
+_RANK_EPOCH = datetime(2014, 1, 1, tzinfo=UTC)
+
+
+def check_form(order: RechargeOrder) -> None:
+    """What can be said of an order without looking anything up."""
+    if order.id is None and order.idempotency_key is None:
+        raise IdRequired("bring an id in the body or an Idempotency-Key header", field="id")
+    if (order.amount is None) == (not order.tokens):
+        raise AmountOrTokens("bring exactly one of amount and tokens", field="amount")
+    if len(order.tokens) > MAX_TOKENS:
+        raise TooManyTokens(f"at most {MAX_TOKENS} tokens in one recharge", field="tokens")
+
+
+def check_meter(meter: Meter, amount: Units | None) -> None:
+    """The meter takes recharges, and in this unit."""
+    if meter.state is not MeterState.IN_SERVICE:
+        raise MeterNotInService(f"meter {meter.drn} is {meter.state}", field="meter")
+    if amount is not None and amount.unit is not meter.service.unit:
+        raise WrongUnit(
+            f"meter {meter.drn} sells {meter.service} in {meter.service.unit}, not {amount.unit}",
+            field="amount.unit",
+        )
+
+
+def check_limits(group: SupplyGroup, amount: Units, bought_today: Decimal) -> None:
+    """The limits of the supply group, per recharge and per day."""
+    if group.limit_per_recharge is not None and amount.value > group.limit_per_recharge:
+        raise AmountAboveLimit(
+            f"{amount} is above {group.limit_per_recharge} a recharge", field="amount.value"
+        )
+    if group.limit_per_day is not None and bought_today + amount.value > group.limit_per_day:
+        raise AmountAboveLimit(
+            f"{amount} after {bought_today} today is above {group.limit_per_day} a day",
+            field="amount.value",
+        )
+
+
+def day_start(group: SupplyGroup, now: datetime) -> datetime:
+    """Midnight of today where the group lives."""
+    local = now.astimezone(ZoneInfo(group.zone))
+    return local.replace(hour=0, minute=0, second=0, microsecond=0).astimezone(UTC)
+
+
+def draw_tid(key: VendingKey, *, now: datetime, last: int | None) -> int:
+    """The next TID under a vending key; raises KeyExpired also before its base date."""
+    try:
+        tid = next_tid(BaseDate(key.base_date), now, last)
+    except StsError as error:
+        raise KeyExpired(f"vending key {key.sgc}/{key.krn}: {error}") from error
+    if tid >> 16 > key.ken:
+        raise KeyExpired(
+            f"vending key {key.sgc}/{key.krn} expired (KEN {key.ken}); change the meter's key first"
+        )
+    return tid
+
+
+def ways_to(
+    meter: Meter, can: Capability, contacts: tuple[Contact, ...]
+) -> frozenset[DeliveryMethod]:
+    """The delivery methods by which tokens can reach this meter without the caller."""
+    methods = set()
+    if meter.route is not None and Capability.ENTER_TOKEN in can:
+        methods.add(DeliveryMethod.REMOTE)
+    if meter.keypad is not Keypad.NONE and contacts:
+        methods.add(DeliveryMethod.MANUAL)
+    return frozenset(methods)
+
+
+def check_ways(
+    meter: Meter, methods: frozenset[DeliveryMethod], reveal: Reveal, order: RechargeOrder
+) -> None:
+    """At least one way leads to the meter; the till that shows the digits at once is one."""
+    by_till = (
+        reveal is Reveal.AT_ONCE and meter.keypad is not Keypad.NONE and order.amount is not None
+    )
+    if not methods and not by_till:
+        raise NoDeliveryMethod(
+            f"profile {meter.profile} cannot take tokens by remote and no person can type them:"
+            " give the meter a route and a profile that enters tokens,"
+            " or a keypad and a contact (fallback)",
+            field="meter",
+        )
+
+
+def contacts_for(order: RechargeOrder, point: UsagePoint | None) -> tuple[Contact, ...]:
+    """Whom to tell: those named in the order, else those of the usage point."""
+    return order.fallback_to or (point.contacts if point else ())
+
+
+def make_delivery(
+    recharge: Recharge,
+    meter: Meter,
+    group: SupplyGroup,
+    *,
+    ident: str,
+    size: int,
+    methods: frozenset[DeliveryMethod],
+    revealed: bool,
+    now: datetime,
+) -> Delivery:
+    """The delivery of a recharge's tokens, ready to go."""
+    return Delivery(
+        id=ident,
+        tenant=recharge.tenant,
+        drn=recharge.drn,
+        bus=meter.route.bus if meter.route else None,
+        command=EnterToken(),
+        recharge_id=recharge.id,
+        priority=priority(EnterToken()),
+        rank=rank_of(recharge.created_at),
+        methods=methods,
+        size=size,
+        revealed=revealed,
+        not_before=now,
+        fallback_at=group.fallback_at(now),
+        deadline=group.deadline(now),
+        created_at=now,
+        changed_at=now,
+    )
+
+
+def rank_of(moment: datetime) -> int:
+    """Order of the deliveries of one meter: milliseconds; TIDs are drawn in this order."""
+    return (moment - _RANK_EPOCH) // timedelta(milliseconds=1)

@@ -1,0 +1,384 @@
+"""The desk that turns orders into tokens and deliveries, once per order id.
+
+Two commits: OPEN with TID and RND drawn, then tokens and delivery together. Whatever dies between
+them, a repeat or the sweeper makes the same digits.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from headend.commands import SetSupply
+from headend.deliveries import Delivery, DeliveryMethod, DeliveryState, Fact
+from headend.errors import ModuleDown, Stale
+from headend.issuing import (
+    check_form,
+    check_limits,
+    check_meter,
+    check_ways,
+    contacts_for,
+    day_start,
+    draw_tid,
+    make_delivery,
+    ways_to,
+)
+from headend.meters import BusName, Capability, Drn, Meter, Service, TenantId, parse_drn
+from headend.ports import Chance, Clock, SecurityModule
+from headend.quantities import Units
+from headend.recharges import Recharge, RechargeOrder, RechargeState, first_difference, settle
+from headend.refusals import (
+    CreditNoteRequired,
+    OrderRefused,
+    RechargeDiffers,
+    UnknownMeter,
+    UnknownRecharge,
+)
+from headend.store import Store, Transaction
+from headend.supply import SupplyAction, SupplyReason
+from headend.supply_groups import Reveal, SupplyGroup, default_group
+from headend.tokens import Issued, IssuedToken, Token, TokenOrder, TokenState, purpose_of
+from headend.usage_points import UsagePoint
+from headend.vending_keys import VendingKey
+
+SWEEP_AFTER = timedelta(seconds=10)
+SWEEP_BATCH = 100
+# Two callers with one id at the same moment: the slower one finds the faster one's recharge.
+RACES = 5
+
+
+class Routes(Protocol):
+    """What the wires of this head-end can do for a meter, and how to wake them."""
+
+    def capabilities(self, meter: Meter) -> Capability: ...
+
+    def wake(self, bus: BusName) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A meter with the policy it falls under and the place it serves."""
+
+    meter: Meter
+    group: SupplyGroup
+    point: UsagePoint | None
+
+
+class RechargeDesk:
+    """Opens, issues, repeats and reverses recharges."""
+
+    def __init__(
+        self,
+        store: Store,
+        module: SecurityModule,
+        routes: Routes,
+        *,
+        clock: Clock,
+        chance: Chance,
+    ) -> None:
+        self._store = store
+        self._module = module
+        self._routes = routes
+        self._clock = clock
+        self._chance = chance
+
+    async def recharge(
+        self, order: RechargeOrder, *, may_reveal: bool = False
+    ) -> tuple[Recharge, bool]:
+        """The recharge of this order, and whether it is new.
+
+        `may_reveal`: the caller may see digits; where policy shows them at once they count as out.
+        Raises OrderRefused (then nothing is stored); stays OPEN while the module is down.
+        """
+        drn = parse_drn(order.drn)
+        check_form(order)
+        for _ in range(RACES):
+            known = await self._known(order)
+            if known is not None:
+                return await self._issue(known, may_reveal=may_reveal), False
+            try:
+                opened = await self._open(order, drn)
+            except Stale:
+                continue
+            return await self._issue(opened, may_reveal=may_reveal), True
+        raise Stale(f"recharge {order.id or order.idempotency_key}")
+
+    async def finish_open_recharges(self) -> int:
+        """Issue what a crash or a module that was down has left OPEN; how many were tried."""
+        before = self._clock.now() - SWEEP_AFTER
+        async with self._store.look() as tx:
+            left = await tx.recharges.open(before=before, limit=SWEEP_BATCH)
+        for recharge in left:
+            try:
+                await self._issue(recharge, may_reveal=False)
+            except (OrderRefused, Stale):
+                continue  # stays OPEN and shows as such; the next ones must not wait for it
+        return len(left)
+
+    async def reverse(self, tenant: TenantId, ident: str, *, reason: str) -> Recharge:
+        """Undo a sale whose digits were never out; raises CreditNoteRequired, UnknownRecharge."""
+        now = self._clock.now()
+        async with self._store.begin() as tx:
+            # The delivery first: whoever holds its row lock may change the recharge.
+            delivery = await tx.deliveries.of(ident, tenant)
+            recharge = await _found(tx, tenant, ident)
+            if recharge.state is RechargeState.REVERSED:
+                return recharge
+            cancelled = _cancelled(delivery, now=now) if delivery else None
+            if delivery and cancelled and cancelled != delivery:
+                await tx.deliveries.save(cancelled, was=delivery.state)
+            for token in await tx.tokens.of(recharge.id, tenant):
+                await tx.tokens.save(replace(token, state=TokenState.DEAD))
+            undone = replace(recharge, reversed_at=now, reversal_reason=reason)
+            after = settle(undone, cancelled, now=now)
+            await tx.recharges.save(after, was=recharge.state)
+        return after
+
+    async def reveal(self, tenant: TenantId, ident: str) -> Sequence[Token]:
+        """The tokens with their digits, if policy shows them now; from then on they count as out.
+
+        Empty when they may not be shown (yet). The caller must hold the `reveal` scope.
+        """
+        now = self._clock.now()
+        async with self._store.look() as tx:
+            recharge = await _found(tx, tenant, ident)
+            delivery = await tx.deliveries.of(ident, tenant)
+            tokens = await tx.tokens.of(ident, tenant)
+        if delivery is None or not _may_show(recharge, delivery, now=now):
+            return ()
+        if delivery.revealed:
+            return tokens
+        async with self._store.begin() as tx:
+            current = await tx.deliveries.of(ident, tenant)
+            if current is None or not _may_show(recharge, current, now=now):
+                return ()
+            await tx.deliveries.save(current.after(Fact.REVEALED, now=now), was=current.state)
+        return tokens
+
+    # --- opening -------------------------------------------------------------------------------
+
+    async def _known(self, order: RechargeOrder) -> Recharge | None:
+        async with self._store.look() as tx:
+            known = None
+            if order.id is not None:
+                known = await tx.recharges.find(order.tenant, order.id)
+            if known is None and order.idempotency_key is not None:
+                known = await tx.recharges.find_by_key(order.tenant, order.idempotency_key)
+        if known is None:
+            return None
+        if order.id is not None and order.id != known.id:
+            raise RechargeDiffers(known.id, "id")
+        if field := first_difference(known.order, order):
+            raise RechargeDiffers(known.id, field)
+        return known
+
+    async def _open(self, order: RechargeOrder, drn: Drn) -> Recharge:
+        key = await self._key(order, drn) if order.amount is not None else None
+        now = self._clock.now()
+        async with self._store.begin() as tx:
+            place = await _place(tx, order.tenant, drn, now=now)
+            await self._check(tx, order, place, now=now)
+            recharge = self._new(order, place, now=now)
+            if key is not None:
+                last = await tx.tids.last(order.tenant, drn, key.base_date)
+                tid = draw_tid(key, now=now, last=last)
+                await tx.tids.give(order.tenant, drn, key.base_date, tid)
+                recharge = replace(recharge, tid=tid, rnd=self._chance.nibble())
+            await tx.recharges.add(recharge)
+        return recharge
+
+    async def _key(self, order: RechargeOrder, drn: Drn) -> VendingKey:
+        async with self._store.look() as tx:
+            meter = await tx.meters.find(order.tenant, drn)
+        if meter is None:
+            raise UnknownMeter(f"no meter {drn}", field="meter")
+        check_meter(meter, order.amount)
+        return await self._module.key(order.tenant, meter.sts.sgc, meter.sts.krn)
+
+    async def _check(
+        self, tx: Transaction, order: RechargeOrder, place: _Place, *, now: datetime
+    ) -> None:
+        check_meter(place.meter, order.amount)
+        methods = self._ways(order, place)
+        check_ways(place.meter, methods, place.group.reveal_for(order.sales_point), order)
+        if order.amount is not None:
+            since = day_start(place.group, now)
+            bought = await tx.recharges.bought_since(order.tenant, place.meter.drn, since)
+            check_limits(place.group, order.amount, bought)
+
+    def _ways(self, order: RechargeOrder, place: _Place) -> frozenset[DeliveryMethod]:
+        can = self._routes.capabilities(place.meter)
+        return ways_to(place.meter, can, contacts_for(order, place.point))
+
+    def _new(self, order: RechargeOrder, place: _Place, *, now: datetime) -> Recharge:
+        return Recharge(
+            id=order.id or self._chance.ident(now),
+            tenant=order.tenant,
+            drn=place.meter.drn,
+            order=order,
+            state=RechargeState.OPEN,
+            sts=place.meter.sts,
+            requested=order.amount,
+            reveal=place.group.reveal_for(order.sales_point),
+            created_at=now,
+            changed_at=now,
+        )
+
+    # --- issuing -------------------------------------------------------------------------------
+
+    async def _issue(self, recharge: Recharge, *, may_reveal: bool) -> Recharge:
+        """Tokens and delivery of an OPEN recharge, in one commit; others are left as they are."""
+        if recharge.state is not RechargeState.OPEN:
+            return recharge
+        try:
+            issued = await self._tokens_for(recharge)
+        except ModuleDown:
+            return recharge
+        now = self._clock.now()
+        async with self._store.begin() as tx:
+            current = await _found(tx, recharge.tenant, recharge.id)
+            if current.state is not RechargeState.OPEN:
+                return current
+            place = await _place(tx, current.tenant, current.drn, now=now)
+            at_once = may_reveal and current.reveal is Reveal.AT_ONCE
+            delivery = make_delivery(
+                current,
+                place.meter,
+                place.group,
+                ident=self._chance.ident(now),
+                size=len(issued.tokens),
+                methods=self._ways(current.order, place),
+                revealed=at_once or bool(current.order.tokens),
+                now=now,
+            )
+            after = await self._write_issued(tx, current, issued, delivery, place, now=now)
+        if delivery.bus is not None:
+            self._routes.wake(delivery.bus)
+        return after
+
+    async def _tokens_for(self, recharge: Recharge) -> Issued:
+        amount = recharge.order.amount
+        if amount is None:
+            return _brought(recharge.order)
+        assert recharge.tid is not None
+        assert recharge.rnd is not None
+        order = TokenOrder(
+            tenant=recharge.tenant,
+            drn=recharge.drn,
+            service=await self._service(recharge),
+            sts=recharge.sts,
+            amount_tenths=amount.tenths,
+            tid=recharge.tid,
+            rnd=recharge.rnd,
+        )
+        return await self._module.issue(order, message_id=f"{recharge.tenant}/{recharge.id}")
+
+    async def _service(self, recharge: Recharge) -> Service:
+        async with self._store.look() as tx:
+            meter = await tx.meters.find(recharge.tenant, recharge.drn)
+        if meter is None:
+            raise UnknownMeter(f"no meter {recharge.drn}", field="meter")
+        return meter.service
+
+    async def _write_issued(
+        self,
+        tx: Transaction,
+        recharge: Recharge,
+        issued: Issued,
+        delivery: Delivery,
+        place: _Place,
+        *,
+        now: datetime,
+    ) -> Recharge:
+        for sequence, one in enumerate(issued.tokens, start=1):
+            await tx.tokens.add(
+                Token(
+                    id=self._chance.ident(now),
+                    tenant=recharge.tenant,
+                    drn=recharge.drn,
+                    recharge_id=recharge.id,
+                    sequence=sequence,
+                    purpose=one.purpose,
+                    digits=one.digits,
+                    tid=one.tid,
+                )
+            )
+        await tx.deliveries.add(delivery)
+        encoded = None
+        if recharge.requested is not None:
+            encoded = Units.of_tenths(issued.encoded_tenths, place.meter.service.unit)
+        told = replace(recharge, issued_at=now, encoded=encoded)
+        after = settle(told, delivery, now=now)
+        await tx.recharges.save(after, was=RechargeState.OPEN)
+        await _cancel_openings(tx, place.meter, now=now)
+        return after
+
+
+async def _found(tx: Transaction, tenant: TenantId, ident: str) -> Recharge:
+    recharge = await tx.recharges.find(tenant, ident)
+    if recharge is None:
+        raise UnknownRecharge(f"no recharge {ident}", field="id")
+    return recharge
+
+
+async def _place(tx: Transaction, tenant: TenantId, drn: Drn, *, now: datetime) -> _Place:
+    meter = await tx.meters.find(tenant, drn)
+    if meter is None:
+        raise UnknownMeter(f"no meter {drn}", field="meter")
+    group = await tx.supply_groups.find(tenant, meter.sts.sgc)
+    point = await tx.usage_points.find(tenant, meter.usage_point) if meter.usage_point else None
+    return _Place(meter, group or default_group(tenant, meter.sts.sgc, now), point)
+
+
+async def _cancel_openings(tx: Transaction, meter: Meter, *, now: datetime) -> None:
+    """A paid recharge cancels a waiting disconnection for non-payment."""
+    waiting = frozenset({DeliveryState.WAITING})
+    for delivery in await tx.deliveries.of_meter(meter.tenant, meter.drn, states=waiting):
+        match delivery.command:
+            case SetSupply(SupplyAction.OPEN, SupplyReason.NON_PAYMENT, _):
+                after = delivery.after(Fact.CANCELLED, now=now)
+                await tx.deliveries.save(after, was=delivery.state)
+
+
+def _brought(order: RechargeOrder) -> Issued:
+    """Tokens that the back-office brought: delivered as they are, never minted."""
+    tokens = tuple(IssuedToken(digits, None, purpose_of(digits)) for digits in order.tokens)
+    return Issued(tokens, encoded_tenths=0)
+
+
+# Their digits were never out and must never be: the money may have gone back.
+_DEAD = frozenset({RechargeState.REVERSED, RechargeState.FAILED})
+
+
+def _may_show(recharge: Recharge, delivery: Delivery, *, now: datetime) -> bool:
+    """Digits are shown as `reveal` allows; dead ones (reversed sales) never again."""
+    if recharge.state in _DEAD or recharge.reveal is Reveal.NEVER:
+        return False
+    if recharge.reveal is Reveal.AT_ONCE or delivery.handed_at is not None:
+        return True
+    due = delivery.fallback_at is not None and now >= delivery.fallback_at
+    return due or DeliveryMethod.REMOTE not in delivery.methods
+
+
+def _cancelled(delivery: Delivery, *, now: datetime) -> Delivery:
+    """The delivery of a sale that can be undone; raises CreditNoteRequired for all others."""
+    if reason := _credit_note_reason(delivery):
+        raise CreditNoteRequired(reason)
+    return delivery.after(Fact.CANCELLED, now=now)
+
+
+def _credit_note_reason(delivery: Delivery) -> str | None:
+    """Why the digits may be at work in the world, or None: they never were."""
+    if delivery.state is DeliveryState.DONE:
+        return "taken_by_meter"
+    if delivery.handed_at is not None:
+        return "handed_over"
+    if delivery.revealed:
+        return "revealed"
+    if delivery.maybe_taken or delivery.entered:
+        return "maybe_taken"
+    if delivery.state is DeliveryState.SENDING:
+        return "delivery_in_progress"
+    if delivery.state is DeliveryState.UNRESOLVED:
+        return "unresolved"
+    return None
