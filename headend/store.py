@@ -4,8 +4,8 @@ Rows are the frozen records of the core. A change names what it leaves: `was` is
 version that was read, and zero rows updated raises Stale. Every collection is scoped to a tenant
 by its arguments. In `begin`, deliveries that are read are locked until the end (FOR UPDATE where
 the database has row locks), and who changes a recharge reads its delivery first, so that nothing
-is overwritten unseen. Nothing is acknowledged before `begin()` has been left without an error: leaving
-it commits, an exception rolls back.
+is overwritten unseen. Nothing is acknowledged before `begin()` has been left without an error:
+leaving it commits, an exception rolls back.
 """
 
 from collections.abc import Mapping, Sequence

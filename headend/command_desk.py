@@ -1,0 +1,176 @@
+"""The desk that takes orders for supply and clock; opening supply is dangerous, so bounded."""
+
+from datetime import datetime, timedelta
+
+from headend.commands import Command, SetClock, SetSupply, needs, priority
+from headend.deliveries import Delivery, DeliveryMethod, DeliveryState, Fact
+from headend.issuing import rank_of
+from headend.meters import Drn, Meter, MeterState, TenantId
+from headend.ports import Chance, Clock
+from headend.recharge_desk import Routes
+from headend.refusals import (
+    CommandUnsupported,
+    MalformedOrder,
+    MeterNotInService,
+    RechargeDiffers,
+    SupplyCapReached,
+    SupplyProtected,
+    UnknownMeter,
+)
+from headend.store import Store, Transaction
+from headend.supply import SupplyAction, SupplyReason
+
+# A head-end that has gone mad must not darken a town: per API key and hour.
+OPENINGS_PER_HOUR = 20
+EXPIRY_MAX = timedelta(hours=72)
+CLOCK_EXPIRY = timedelta(hours=1)
+
+
+class CommandDesk:
+    """Orders supply and clock, once per id; a newer order replaces a waiting older one."""
+
+    def __init__(
+        self,
+        store: Store,
+        routes: Routes,
+        *,
+        clock: Clock,
+        chance: Chance,
+        openings_per_hour: int = OPENINGS_PER_HOUR,
+    ) -> None:
+        self._store = store
+        self._routes = routes
+        self._clock = clock
+        self._chance = chance
+        self._openings_per_hour = openings_per_hour
+
+    async def order_supply(
+        self,
+        tenant: TenantId,
+        drn: Drn,
+        *,
+        ident: str,
+        action: SupplyAction,
+        reason: SupplyReason,
+        expires_at: datetime,
+        ordered_by: str,
+    ) -> tuple[Delivery, bool]:
+        """Order supply; whether it is new. Raises OrderRefused (protected, cap, expiry, ...)."""
+        command = SetSupply(action=action, reason=reason, expires_at=expires_at)
+        return await self._order(
+            tenant, drn, command, ident=ident, deadline=expires_at, ordered_by=ordered_by
+        )
+
+    async def order_clock(
+        self, tenant: TenantId, drn: Drn, *, ident: str, ordered_by: str
+    ) -> tuple[Delivery, bool]:
+        """Order the clock to be set; whether it is new."""
+        deadline = self._clock.now() + CLOCK_EXPIRY
+        return await self._order(
+            tenant, drn, SetClock(), ident=ident, deadline=deadline, ordered_by=ordered_by
+        )
+
+    async def _order(
+        self,
+        tenant: TenantId,
+        drn: Drn,
+        command: Command,
+        *,
+        ident: str,
+        deadline: datetime,
+        ordered_by: str,
+    ) -> tuple[Delivery, bool]:
+        now = self._clock.now()
+        async with self._store.begin() as tx:
+            known = await tx.deliveries.find(tenant, ident)
+            if known is not None:
+                if (known.drn, known.command) != (drn, command):
+                    raise RechargeDiffers(ident, "meter" if known.drn != drn else "order")
+                return known, False
+            meter = await self._meter(tx, tenant, drn, command)
+            if isinstance(command, SetSupply):
+                _check_expiry(command, now=now)
+                await self._check_opening(tx, meter, command, ordered_by, now=now)
+            await _replace_waiting(tx, meter, command, now=now)
+            delivery = _new(meter, command, ident, deadline, ordered_by, now=now)
+            await tx.deliveries.add(delivery)
+        if delivery.bus is not None:
+            self._routes.wake(delivery.bus)
+        return delivery, True
+
+    async def _meter(self, tx: Transaction, tenant: TenantId, drn: Drn, command: Command) -> Meter:
+        meter = await tx.meters.find(tenant, drn)
+        if meter is None:
+            raise UnknownMeter(f"no meter {drn}", field="meter")
+        if meter.state is MeterState.RETIRED:
+            raise MeterNotInService(f"meter {drn} is {meter.state}", field="meter")
+        if meter.route is None or needs(command) not in self._routes.capabilities(meter):
+            raise CommandUnsupported(
+                f"profile {meter.profile} on its route cannot do this", field="meter"
+            )
+        return meter
+
+    async def _check_opening(
+        self,
+        tx: Transaction,
+        meter: Meter,
+        order: SetSupply,
+        ordered_by: str,
+        *,
+        now: datetime,
+    ) -> None:
+        if order.action is not SupplyAction.OPEN:
+            return
+        if meter.usage_point is not None:
+            point = await tx.usage_points.find(meter.tenant, meter.usage_point)
+            if point is not None and point.protected:
+                raise SupplyProtected(f"usage point {point.id} is protected")
+        hour_ago = now - timedelta(hours=1)
+        if await tx.deliveries.opened_since(ordered_by, hour_ago) >= self._openings_per_hour:
+            raise SupplyCapReached(
+                f"this key has ordered {self._openings_per_hour} openings within the hour"
+            )
+
+
+def _check_expiry(order: SetSupply, *, now: datetime) -> None:
+    if not now < order.expires_at <= now + EXPIRY_MAX:
+        hours = int(EXPIRY_MAX.total_seconds() // 3600)
+        raise MalformedOrder(f"expires_at must lie ahead, at most {hours} h", field="expires_at")
+
+
+async def _replace_waiting(
+    tx: Transaction, meter: Meter, command: Command, *, now: datetime
+) -> None:
+    """A newer command of the same kind replaces an older one that still waits."""
+    waiting = frozenset({DeliveryState.WAITING})
+    for older in await tx.deliveries.of_meter(meter.tenant, meter.drn, states=waiting):
+        if type(older.command) is type(command):
+            after = older.after(Fact.CANCELLED, now=now)
+            if after != older:
+                await tx.deliveries.save(after, was=older.state)
+
+
+def _new(
+    meter: Meter,
+    command: Command,
+    ident: str,
+    deadline: datetime,
+    ordered_by: str,
+    *,
+    now: datetime,
+) -> Delivery:
+    return Delivery(
+        id=ident,
+        tenant=meter.tenant,
+        drn=meter.drn,
+        bus=meter.route.bus if meter.route else None,
+        command=command,
+        ordered_by=ordered_by,
+        priority=priority(command),
+        rank=rank_of(now),
+        methods=frozenset({DeliveryMethod.REMOTE}),
+        not_before=now,
+        deadline=deadline,
+        created_at=now,
+        changed_at=now,
+    )

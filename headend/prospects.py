@@ -1,0 +1,100 @@
+"""Prospects: what happens next to a recharge, in words for the caller and the call centre."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum, unique
+
+from headend.deliveries import Delivery, DeliveryMethod, DeliveryState
+from headend.recharges import Recharge, RechargeState
+from headend.tokens import TokenResult
+
+
+@unique
+class NextStep(StrEnum):
+    """What the head-end, or a person, does next."""
+
+    ISSUE = "issue"
+    SEND = "send"
+    AWAIT_ANSWER = "await_answer"
+    SEND_AGAIN = "send_again"
+    LOOK_AND_SEND = "look_and_send"
+    HAND_OVER = "hand_over"
+    CUSTOMER_TYPES = "customer_types"
+    LOOK_AT_SUPPLY = "look_at_supply"
+    CUSTOMER_PRESSES_BUTTON = "customer_presses_button"
+    PERSON_DECIDES = "person_decides"
+    NOTHING = "nothing"
+
+
+@dataclass(frozen=True, slots=True)
+class Prospect:
+    """The next step, when (if a time is known), and a sentence that says it."""
+
+    kind: NextStep
+    text: str
+    at: datetime | None = None
+
+
+def what_next(recharge: Recharge, delivery: Delivery | None, now: datetime) -> Prospect:
+    """What happens next, as the records tell it."""
+    match recharge.state:
+        case RechargeState.OPEN:
+            return Prospect(NextStep.ISSUE, "The token is made as soon as the vault answers.")
+        case RechargeState.CREDITED:
+            return Prospect(NextStep.LOOK_AT_SUPPLY, "The credit is in; supply is looked at.")
+        case RechargeState.AWAITING_BUTTON:
+            return Prospect(
+                NextStep.CUSTOMER_PRESSES_BUTTON,
+                "The credit is in; the customer presses the button on the meter.",
+            )
+        case RechargeState.DARK:
+            return Prospect(
+                NextStep.PERSON_DECIDES,
+                f"The credit is in but supply is off ({recharge.dark_cause or 'cause unknown'}).",
+            )
+        case RechargeState.ISSUED if delivery is not None:
+            return _of_delivery(delivery, now)
+        case _:
+            return _settled(recharge.state)
+
+
+def _settled(state: RechargeState) -> Prospect:
+    match state:
+        case RechargeState.UNRESOLVED:
+            text = "Whether the meter took the token cannot be told; a person has to look."
+            return Prospect(NextStep.PERSON_DECIDES, text)
+        case RechargeState.FAILED:
+            text = "The digits never left us and no meter has them; the sale can be reversed."
+            return Prospect(NextStep.PERSON_DECIDES, text)
+        case _:
+            return Prospect(NextStep.NOTHING, "Nothing is left to do.")
+
+
+def _of_delivery(delivery: Delivery, now: datetime) -> Prospect:
+    remote = DeliveryMethod.REMOTE in delivery.methods and delivery.bus is not None
+    if delivery.state is DeliveryState.SENDING:
+        return Prospect(NextStep.AWAIT_ANSWER, "The meter is being asked.", delivery.lease_until)
+    hand_at = delivery.hand_over_at(remote=remote)
+    waits_for_hand = delivery.next_hand_over() is not None
+    if waits_for_hand and (not remote or hand_at <= max(now, delivery.not_before)):
+        return Prospect(NextStep.HAND_OVER, "The digits go to the customer.", max(now, hand_at))
+    if remote:
+        return _sent_again(delivery)
+    return Prospect(
+        NextStep.CUSTOMER_TYPES,
+        "The customer holds the digits; the meter cannot be asked from here.",
+        delivery.deadline,
+    )
+
+
+def _sent_again(delivery: Delivery) -> Prospect:
+    held = " The customer holds the digits too." if delivery.handed_at else ""
+    at = delivery.not_before
+    if delivery.result is TokenResult.LOCK_OUT:
+        return Prospect(NextStep.SEND_AGAIN, f"The meter's entry is locked; then again.{held}", at)
+    if delivery.maybe_taken:
+        text = f"The meter is asked whether it took the token; if not, the same is sent.{held}"
+        return Prospect(NextStep.LOOK_AND_SEND, text, at)
+    if delivery.attempts:
+        return Prospect(NextStep.SEND_AGAIN, f"The same token is sent again.{held}", at)
+    return Prospect(NextStep.SEND, "The token is sent to the meter.", at)
