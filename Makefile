@@ -68,11 +68,11 @@ $(VENV)/bin/python:
 $(VENV)/installed: requirements.txt pyproject.toml | $(VENV)/bin/python
 	@echo "Installing the locked packages into $(VENV); the first time this takes a minute."
 	@$(PIP) install --require-hashes -r requirements.txt
-	@$(PIP) install --no-deps -e .
+	@PYTHONWARNINGS=ignore $(PIP) install --no-deps -e .
 	@touch $@
 
 $(VENV)/installed-dev: requirements-dev.txt requirements.txt pyproject.toml | $(VENV)/bin/python
 	@echo "Installing the locked packages and the test tools into $(VENV); this takes a minute or two."
 	@$(PIP) install --require-hashes -r requirements-dev.txt
-	@$(PIP) install --no-deps -e .
+	@PYTHONWARNINGS=ignore $(PIP) install --no-deps -e .
 	@touch $(VENV)/installed $@
