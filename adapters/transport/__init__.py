@@ -1,0 +1,1 @@
+"""Pipes of bytes: serial ports and TCP connections, opened from a URL."""

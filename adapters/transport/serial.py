@@ -1,0 +1,52 @@
+"""Serial ports as transports. Opening one may take long, so a thread does it."""
+
+import asyncio
+from contextlib import suppress
+
+from serial import Serial
+from serial_asyncio_fast import connection_for_serial
+
+from adapters.transport.address import SerialAddress
+from adapters.transport.pipe import BytePipe
+
+
+async def open_serial(address: SerialAddress) -> BytePipe:
+    """Open the port for us alone; raises OSError (serial.SerialException is one)."""
+    opening = asyncio.ensure_future(asyncio.to_thread(_open, address))
+    try:
+        port = await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        opening.add_done_callback(_close_unwanted)
+        raise
+    loop = asyncio.get_running_loop()
+    wire, pipe = await connection_for_serial(loop, lambda: BytePipe(str(address)), port)
+    assert isinstance(pipe, BytePipe)
+    try:
+        return await pipe.opened()
+    except asyncio.CancelledError:
+        wire.abort()
+        raise
+
+
+def _open(address: SerialAddress) -> Serial:
+    try:
+        port = Serial(
+            address.path,
+            baudrate=address.baud,
+            parity=address.parity,
+            stopbits=address.stop,
+            bytesize=address.bits,
+            timeout=0,
+            exclusive=True,
+        )
+    except ValueError as exc:
+        raise OSError(f"{address.path} takes none of these settings: {exc}") from exc
+    # USB adapters hold what they receive for 16 ms unless told otherwise; others cannot be told.
+    with suppress(ValueError, OSError, NotImplementedError):
+        port.set_low_latency_mode(True)
+    return port
+
+
+def _close_unwanted(opening: asyncio.Future[Serial]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()
