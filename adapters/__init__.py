@@ -1,0 +1,1 @@
+"""How the head-end reaches the world: wires, database, keys, people."""
