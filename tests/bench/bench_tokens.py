@@ -1,6 +1,6 @@
 """Tokens: how often one core derives a decoder key, and how fast it makes and reads digits."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 from protocols.sts.cipher import cipher_for
@@ -29,7 +29,7 @@ def measure(seconds: float) -> Iterator[Figure]:
     for algorithm in EncryptionAlgorithm:
         key = derive(KEY, PAN, tariff_index=7, algorithm=algorithm)
         cipher = cipher_for(key, SAMPLE)
-        works = {
+        works: dict[str, Callable[[], object]] = {
             "derive a decoder key": partial(derive, KEY, PAN, tariff_index=7, algorithm=algorithm),
             "encode a token": partial(encode, CREDIT, cipher),
             "decode a token": partial(decode, encode(CREDIT, cipher), cipher),
