@@ -1,0 +1,1 @@
+"""Meters behind gateways that speak MQTT, as docs/mqtt.md has it."""
