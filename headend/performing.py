@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import assert_never
 
@@ -100,9 +100,7 @@ async def _enter(
     if outcome.fact is Fact.USED and Capability.TOKEN_OUTCOME in can:
         outcome = await _evidence(session, token, outcome, expected, out=leased.delivery.out)
         attempting.outcome = outcome
-    if outcome.fact in (Fact.ACCEPTED, Fact.SEEN, Fact.USED):
-        return await _with_supply(session, can, outcome)
-    return outcome
+    return await _with_supply(session, can, outcome)
 
 
 def _next_token(leased: Leased) -> Token:
@@ -126,8 +124,8 @@ def _fact_of(token: Token, echo: TokenOutcome) -> Fact:
     match result:
         case TokenResult.USED_ERROR:
             return Fact.USED
-        case TokenResult.LOCK_OUT:
-            return Fact.LOCKED_OUT
+        case TokenResult.LOCK_OUT | TokenResult.REQUEST_ID_USED:
+            return Fact.LOCKED_OUT  # both need a pause, and then a new command id
         case _:
             return Fact.NOT_READY
 
@@ -166,16 +164,11 @@ async def _evidence(
 
 
 async def _with_supply(session: Session, can: Capability, outcome: Outcome) -> Outcome:
-    """The same outcome with the supply seen after it; an unreadable supply is looked at later."""
+    """A credit with the supply seen after it; an unreadable supply is looked at later."""
+    if outcome.fact not in (Fact.ACCEPTED, Fact.SEEN, Fact.USED):
+        return outcome
     supply = await _look_at_supply(session, can)
-    return Outcome(
-        fact=outcome.fact,
-        by=outcome.by,
-        token_id=outcome.token_id,
-        echo=outcome.echo,
-        supply=supply,
-        detail=outcome.detail,
-    )
+    return replace(outcome, supply=supply)
 
 
 async def _look_at_supply(session: Session, can: Capability) -> Supply | None:

@@ -1,7 +1,7 @@
 """Quantities that people pay for: units of credit and money, exact, never binary floating point."""
 
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import ROUND_CEILING, Decimal, InvalidOperation
 from enum import StrEnum, unique
 from typing import Self
 
@@ -53,7 +53,7 @@ class Units:
     @property
     def tenths(self) -> int:
         """Whole tenths of a unit, rounded up: in the customer's favour."""
-        return -int(-self.value * 10 // 1)
+        return int((self.value * 10).to_integral_value(ROUND_CEILING))
 
     def __str__(self) -> str:
         return f"{self.value:f} {self.unit}"

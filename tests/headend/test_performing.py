@@ -1,0 +1,270 @@
+"""Performing one try: what the meter said, what was in doubt, and what it means."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from headend.commands import Command, EnterToken, SetClock, SetSupply
+from headend.deliveries import Confirmation, Delivery, DeliveryMethod, Fact
+from headend.errors import Misconfigured, NoAnswer, NotSent, Refused, Unsupported
+from headend.meters import (
+    BusName,
+    Capability,
+    Drn,
+    Keypad,
+    KeyType,
+    Meter,
+    ProfileName,
+    Route,
+    Service,
+    StsConfiguration,
+    TenantId,
+)
+from headend.performing import Attempting, perform
+from headend.quantities import Unit, Units
+from headend.readings import Reading
+from headend.store import Leased
+from headend.supply import Contacts, ControlState, Supply, SupplyAction, SupplyReason
+from headend.tokens import Token, TokenOutcome, TokenPurpose, TokenResult
+
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+ON = Supply(contacts=Contacts.CLOSED, control=ControlState.CONNECTED, taken_at=NOW)
+OFF = Supply(contacts=Contacts.OPEN, control=ControlState.DISCONNECTED, taken_at=NOW)
+ALL = ~Capability.NONE
+TEN = Units(Decimal(10), Unit.KWH)
+
+
+class FixedClock:
+    def now(self) -> datetime:
+        return NOW
+
+
+class Scripted:
+    """A session that says what it is told to, and notes what it was asked."""
+
+    def __init__(self, *, enter=None, remembers=None, supply: object = ON, opening=None) -> None:
+        self.enter, self.remembers, self.seen, self.opening = enter, remembers, supply, opening
+        self.asked: list[str] = []
+        self.can = ALL
+
+    def capabilities(self, profile: ProfileName) -> Capability:
+        return self.can
+
+    @asynccontextmanager
+    async def open(self, meter: Meter) -> AsyncIterator["Scripted"]:
+        if self.opening is not None:
+            raise self.opening
+        yield self
+
+    def say(self, name: str, answer: object) -> object:
+        self.asked.append(name)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def read(self) -> Sequence[Reading]:
+        return ()
+
+    async def enter_token(self, token: Token, *, attempt: int) -> TokenOutcome:
+        return self.say("enter", self.enter)  # type: ignore[return-value]
+
+    async def token_outcome(self, token: Token) -> TokenOutcome | None:
+        return self.say("outcome", self.remembers)  # type: ignore[return-value]
+
+    async def supply(self) -> Supply:
+        return self.say("supply", self.seen)  # type: ignore[return-value]
+
+    async def set_supply(self, order: SetSupply, *, order_id: str) -> None:
+        self.say("set_supply", self.enter)
+
+    async def set_clock(self, now: datetime) -> None:
+        self.say("set_clock", self.enter)
+
+
+METER = Meter(
+    tenant=TenantId("t"),
+    drn=Drn("12345678903"),
+    service=Service.ELECTRICITY,
+    profile=ProfileName("stsm"),
+    route=Route(BusName("line"), "1"),
+    sts=StsConfiguration("201457", 1, 1, KeyType.UNIQUE, 11),
+    keypad=Keypad.METER,
+    changed_at=NOW,
+)
+TOKEN = Token(
+    id="k1",
+    tenant=TenantId("t"),
+    drn=METER.drn,
+    recharge_id="r1",
+    sequence=1,
+    purpose=TokenPurpose.CREDIT,
+    digits="58625789986991357486",
+    tid=85740,
+)
+
+
+def leased(command: Command | None = None, **changes: object) -> Leased:
+    delivery = Delivery(
+        id="d1",
+        tenant=TenantId("t"),
+        drn=METER.drn,
+        bus=BusName("line"),
+        command=command or EnterToken(),
+        recharge_id="r1",
+        priority=0,
+        rank=1,
+        methods=frozenset(DeliveryMethod),
+        not_before=NOW,
+        deadline=NOW + timedelta(hours=1),
+        created_at=NOW,
+        changed_at=NOW,
+    )
+    return Leased(replace(delivery, **changes), METER, (TOKEN,))  # type: ignore[arg-type]
+
+
+def said(result: TokenResult, **more: object) -> TokenOutcome:
+    return TokenOutcome(result=result, **more)  # type: ignore[arg-type]
+
+
+async def outcome_of(session: Scripted, job: Leased):
+    return await perform(session, job, clock=FixedClock(), encoded=TEN, attempting=Attempting())
+
+
+@pytest.mark.parametrize(
+    ("result", "fact"),
+    [
+        (TokenResult.ACCEPT, Fact.ACCEPTED),
+        (TokenResult.FIRST_KCT, Fact.ACCEPTED),
+        (TokenResult.OLD_ERROR, Fact.REFUSED),
+        (TokenResult.CRC_ERROR, Fact.REFUSED),
+        (TokenResult.OVERFLOW_ERROR, Fact.REFUSED),
+        (TokenResult.USED_ERROR, Fact.USED),
+        (TokenResult.LOCK_OUT, Fact.LOCKED_OUT),
+        (TokenResult.REQUEST_ID_USED, Fact.LOCKED_OUT),
+        (TokenResult.NOT_READY, Fact.NOT_READY),
+    ],
+)
+async def test_each_result_of_the_meter_is_one_fact(result, fact):
+    outcome = await outcome_of(Scripted(enter=said(result)), leased())
+    assert (outcome.fact, outcome.result, outcome.token_id) == (fact, result, "k1")
+
+
+async def test_an_accepted_token_is_followed_by_a_look_at_the_supply():
+    session = Scripted(enter=said(TokenResult.ACCEPT))
+    outcome = await outcome_of(session, leased())
+    assert session.asked == ["enter", "supply"]
+    assert outcome.supply is ON
+
+
+async def test_a_supply_that_cannot_be_read_does_not_undo_the_credit():
+    session = Scripted(enter=said(TokenResult.ACCEPT), supply=NoAnswer("silence"))
+    outcome = await outcome_of(session, leased())
+    assert (outcome.fact, outcome.supply) == (Fact.ACCEPTED, None)
+
+
+async def test_an_echo_of_another_tid_is_no_answer():
+    session = Scripted(enter=said(TokenResult.ACCEPT, tid=1))
+    assert (await outcome_of(session, leased())).fact is Fact.NO_ANSWER
+
+
+async def test_a_first_try_does_not_look_first():
+    session = Scripted(enter=said(TokenResult.ACCEPT))
+    await outcome_of(session, leased())
+    assert "outcome" not in session.asked
+
+
+async def test_after_a_lost_answer_the_meter_is_asked_before_anything_is_sent():
+    session = Scripted(remembers=said(TokenResult.ACCEPT, amount=Decimal(10)))
+    outcome = await outcome_of(session, leased(maybe_taken=True))
+    assert session.asked == ["outcome", "supply"]
+    assert (outcome.fact, outcome.by) == (Fact.SEEN, Confirmation.TOKEN_LOG)
+
+
+async def test_a_meter_that_knows_nothing_of_it_is_sent_the_same_token():
+    session = Scripted(enter=said(TokenResult.ACCEPT))
+    outcome = await outcome_of(session, leased(maybe_taken=True))
+    assert session.asked == ["outcome", "enter", "supply"]
+    assert outcome.fact is Fact.ACCEPTED
+
+
+async def test_another_vendors_token_of_the_same_minute_is_not_taken_for_ours():
+    session = Scripted(remembers=said(TokenResult.ACCEPT, amount=Decimal(77)))
+    outcome = await outcome_of(session, leased(maybe_taken=True))
+    assert outcome.fact is Fact.REFUSED
+    assert session.asked == ["outcome"]
+
+
+async def test_used_on_a_first_try_looks_for_no_evidence_as_the_digits_were_never_out():
+    session = Scripted(enter=said(TokenResult.USED_ERROR), remembers=said(TokenResult.ACCEPT))
+    outcome = await outcome_of(session, leased())
+    assert outcome.fact is Fact.USED
+    assert "outcome" not in session.asked
+
+
+async def test_used_after_a_hand_over_is_proved_by_the_token_log():
+    log = iter([None, said(TokenResult.ACCEPT, amount=Decimal(10))])
+
+    class Typed(Scripted):
+        async def token_outcome(self, token: Token) -> TokenOutcome | None:
+            return next(log)
+
+    session = Typed(enter=said(TokenResult.USED_ERROR))
+    outcome = await outcome_of(session, leased(handed_at=NOW))
+    assert (outcome.fact, outcome.by) == (Fact.SEEN, Confirmation.TOKEN_LOG)
+
+
+@pytest.mark.parametrize(
+    ("error", "fact"),
+    [
+        (NotSent("x"), Fact.NOT_SENT),
+        (NoAnswer("x"), Fact.NO_ANSWER),
+        (Refused("x"), Fact.REFUSED),
+        (Unsupported("x"), Fact.UNSUPPORTED),
+        (Misconfigured("x"), Fact.MISCONFIGURED),
+    ],
+)
+async def test_each_error_of_the_wire_is_one_fact(error, fact):
+    assert (await outcome_of(Scripted(enter=error), leased())).fact is fact
+
+
+async def test_silence_before_the_token_was_sent_leaves_nothing_in_doubt():
+    assert (await outcome_of(Scripted(opening=NoAnswer("x")), leased())).fact is Fact.NOT_SENT
+
+
+def supply_order(action: SupplyAction) -> SetSupply:
+    return SetSupply(action, SupplyReason.SAFETY, NOW + timedelta(hours=1))
+
+
+async def test_supply_is_read_back_after_it_was_ordered():
+    session = Scripted(supply=OFF)
+    outcome = await outcome_of(session, leased(supply_order(SupplyAction.OPEN)))
+    assert session.asked == ["set_supply", "supply"]
+    assert (outcome.fact, outcome.by) == (Fact.ACCEPTED, Confirmation.READ_BACK)
+
+
+async def test_a_relay_that_does_not_follow_is_not_done():
+    outcome = await outcome_of(Scripted(supply=ON), leased(supply_order(SupplyAction.OPEN)))
+    assert outcome.fact is Fact.NOT_READY
+
+
+async def test_in_doubt_supply_is_read_before_it_is_ordered_again():
+    session = Scripted(supply=OFF)
+    job = leased(supply_order(SupplyAction.OPEN), maybe_taken=True)
+    outcome = await outcome_of(session, job)
+    assert session.asked == ["supply"]
+    assert outcome.fact is Fact.SEEN
+
+
+async def test_the_clock_is_set_to_the_time_of_sending():
+    session = Scripted()
+    outcome = await outcome_of(session, leased(SetClock()))
+    assert (session.asked, outcome.fact) == (["set_clock"], Fact.ACCEPTED)
+
+
+def test_an_interruption_is_in_doubt_only_once_the_command_was_sent():
+    assert Attempting(acted=False).interrupted().fact is Fact.NOT_SENT
+    assert Attempting(acted=True).interrupted().fact is Fact.NO_ANSWER
