@@ -6,7 +6,7 @@ meter changes nothing until it holds the whole set. Knows nothing of digits and 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Self
+from typing import ClassVar, Self, assert_never
 
 from protocols.sts.block import SUBCLASS_SHIFT
 from protocols.sts.drn import MeterPan
@@ -327,6 +327,8 @@ class HeldSections:
                 return replace(self, third=section)
             case FourthSection():
                 return replace(self, fourth=section)
+            case _:
+                assert_never(section)
 
     @property
     def missing(self) -> tuple[int, ...]:
