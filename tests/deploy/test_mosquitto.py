@@ -108,5 +108,10 @@ async def test_a_gateway_cannot_speak_for_another_nor_command_itself(broker: Bro
 async def test_nobody_enters_without_a_certificate(broker: Broker):
     context = ssl.create_default_context(cafile=str(broker.certificates / "ca.pem"))
     with pytest.raises(ssl.SSLError):
-        reader, _ = await asyncio.open_connection("localhost", broker.port, ssl=context)
-        await reader.read()  # under TLS 1.3 the refusal comes after the handshake
+        await hello(broker.port, context)
+
+
+async def hello(port: int, context: ssl.SSLContext) -> bytes:
+    """Connect and listen: under TLS 1.3 a refusal comes after the handshake."""
+    reader, _ = await asyncio.open_connection("localhost", port, ssl=context)
+    return await reader.read()
