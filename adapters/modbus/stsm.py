@@ -1,0 +1,194 @@
+"""Sessions with STSM meters: tokens, supply and clock by the blocks of `protocols.modbus.stsm`.
+
+A command is received when its FC16 is answered, and done when its result block says so. What goes
+wrong before the command is written leaves nothing in doubt (NotSent). What goes wrong after it does
+(NoAnswer); the same id is then safe to send again, for the meter repeats its result.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Protocol, TypeVar
+
+from adapters.modbus.frames import Table
+from adapters.modbus.profile import Profile
+from adapters.modbus.readings import ReadingSession
+from adapters.modbus.stsm_supply import COMMANDS, REASONS, refusal_of, supply_of
+from adapters.modbus.stsm_tokens import (
+    decided,
+    judged,
+    logged,
+    own_request_ids,
+    request_id,
+    scaled,
+)
+from adapters.modbus.unit import Acquaintance, Unit
+from headend.commands import SetSupply
+from headend.errors import NoAnswer, NotSent, Refused, Unsupported, WireError
+from headend.meters import Meter
+from headend.ports import Clock
+from headend.readings import CLOCK_DRIFT, Reading
+from headend.supply import Supply
+from headend.tokens import Token, TokenOutcome, TokenResult
+from protocols.modbus import stsm
+from protocols.modbus.blocks import Span
+from protocols.modbus.registers import signed, unsigned
+
+# A meter judges a token in about two seconds; one with a slow relay takes a few more.
+RESULT_WAIT_S = 15.0
+RESULT_POLL_S = 0.25
+
+
+class _Result(Protocol):
+    @property
+    def request_id(self) -> int: ...
+    @property
+    def progress(self) -> int: ...
+
+
+_R = TypeVar("_R", bound=_Result)
+
+
+class StsmSession:
+    """A conversation with one STSM meter. Satisfies `ports.Session`."""
+
+    def __init__(
+        self, unit: Unit, meter: Meter, profile: Profile, *, known: Acquaintance, clock: Clock
+    ) -> None:
+        self._unit = unit
+        self._known = known
+        self._clock = clock
+        self._readings = ReadingSession(unit, meter, profile, known=known, clock=clock)
+
+    async def read(self) -> Sequence[Reading]:
+        """The readings of the profile."""
+        return await self._readings.read()
+
+    # --- tokens ---
+
+    async def enter_token(self, token: Token, *, attempt: int) -> TokenOutcome:
+        """Write the token, then wait for the meter's judgement of it."""
+        ident = request_id(token.id, attempt)
+        with _nothing_in_doubt():
+            credit = signed(await self._read(stsm.CREDIT))
+        words = stsm.token_entry(ident, token.digits, origin=stsm.Origin.HEADEND)
+        await self._unit.write(stsm.TOKEN_ENTRY.start, words)
+        with _in_doubt():
+            judgement = await self._until_done(stsm.TOKEN_RESULT, stsm.TokenJudgement.of, ident)
+        exponent = self._known.amount_exponent
+        return judged(judgement, exponent, credit_before=scaled(credit, exponent))
+
+    async def token_outcome(self, token: Token) -> TokenOutcome | None:
+        """The judgement of this token, from the last result or the token log.
+
+        None also for a token that was only put off (lock-out, not ready): enter it again. A token
+        that is in process is waited for.
+        """
+        own = own_request_ids(token)
+        last = await self._last_outcome(own)
+        if last is not None and last.result is not TokenResult.USED_ERROR:
+            return last
+        if token.tid is None:
+            return last
+        # "Used" alone is no evidence of whose token it was; the log may have it.
+        words = [word for span in stsm.TOKEN_LOG for word in await self._read(span)]
+        entries = stsm.logged_tokens(words)
+        return logged(entries, token, own, self._known.amount_exponent) or last
+
+    async def _last_outcome(self, own: frozenset[int]) -> TokenOutcome | None:
+        last = stsm.TokenJudgement.of(await self._read(stsm.TOKEN_RESULT))
+        if last.request_id not in own or last.progress == stsm.Progress.IDLE:
+            return None
+        if last.progress != stsm.Progress.DONE:
+            last = await self._until_done(
+                stsm.TOKEN_RESULT, stsm.TokenJudgement.of, last.request_id
+            )
+        outcome = judged(last, self._known.amount_exponent)
+        return outcome if decided(outcome) else None
+
+    # --- supply and clock ---
+
+    async def supply(self) -> Supply:
+        taken_at = self._clock.now()
+        return supply_of(stsm.Status.of(await self._read(stsm.STATUS)), taken_at)
+
+    async def set_supply(self, order: SetSupply, *, order_id: str) -> None:
+        """Open, or permit the customer to close; returns when the meter has done it.
+
+        Raises Refused when it was judged otherwise, or has expired before it was sent.
+        """
+        if not self._known.has_relay:
+            raise Unsupported("this meter has no relay")
+        if order.expires_at <= self._clock.now():
+            raise Refused("the supply order has expired")
+        ident = request_id(order_id, 0)
+        words = stsm.supply_order(
+            ident,
+            COMMANDS[order.action],
+            valid_until=min(int(order.expires_at.timestamp()), 0xFFFF_FFFF),
+            reason=REASONS[order.reason],
+        )
+        await self._unit.write(stsm.SUPPLY_ORDER.start, words)
+        with _in_doubt():
+            outcome = await self._until_done(stsm.SUPPLY_RESULT, stsm.SupplyOutcome.of, ident)
+        if outcome.answer != stsm.SupplyAnswer.DONE:
+            raise refusal_of(outcome.answer)
+
+    async def set_clock(self, now: datetime) -> None:
+        """Set the clock and read it back; raises Refused when the meter keeps another time."""
+        zone = now.utcoffset()
+        assert zone is not None, "times are aware"
+        epoch = int(now.timestamp())
+        words = stsm.clock_setting(
+            epoch, zone_minutes=int(zone.total_seconds()) // 60, mode=stsm.ClockMode.SET
+        )
+        await self._unit.write(stsm.CLOCK.start, words)
+        with _in_doubt():
+            shown = await self._read(stsm.CLOCK_STATE)
+        off_s = abs(unsigned(shown[:2]) - epoch)
+        if off_s > CLOCK_DRIFT.total_seconds():
+            raise Refused(f"the meter's clock is {off_s} s off after it was set")
+
+    # --- leaves ---
+
+    async def _read(self, span: Span) -> tuple[int, ...]:
+        return await self._unit.read(Table.HOLDING, span)
+
+    async def _until_done(
+        self, span: Span, decode: Callable[[Sequence[int]], _R], ident: int
+    ) -> _R:
+        """Read a result block until it is done with our command; a lost read is only read again."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + RESULT_WAIT_S
+        missing = "not done with it"
+        while loop.time() < deadline:
+            try:
+                result = decode(await self._read(span))
+            except (NoAnswer, NotSent) as exc:
+                missing = str(exc)
+            else:
+                if (result.request_id, result.progress) == (ident, stsm.Progress.DONE):
+                    return result
+            await asyncio.sleep(RESULT_POLL_S)
+        raise NoAnswer(f"no result within {RESULT_WAIT_S:g} s of the command: {missing}")
+
+
+@contextmanager
+def _nothing_in_doubt() -> Iterator[None]:
+    """The command is not written yet: silence is harmless."""
+    try:
+        yield
+    except NoAnswer as exc:
+        raise NotSent(f"before the command was sent: {exc}") from exc
+
+
+@contextmanager
+def _in_doubt() -> Iterator[None]:
+    """The command is with the meter: whatever fails now, it may have been carried out."""
+    try:
+        yield
+    except NoAnswer:
+        raise
+    except WireError as exc:
+        raise NoAnswer(f"after the command was sent: {exc}") from exc

@@ -1,0 +1,69 @@
+"""Unit: one address of a line, and whether we know who answers there."""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from adapters.modbus.frames import Table
+from adapters.modbus.line import ModbusLine
+from headend.errors import NoAnswer
+from headend.meters import Drn, ProfileName
+from protocols.modbus.blocks import Span
+
+# A meter can be swapped for another in the time of a coffee; asking again costs one read.
+BELIEVED_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acquaintance:
+    """What the first conversation with a meter found.
+
+    `exponents` are powers of ten by their register; `amount_exponent` that of its credit.
+    """
+
+    profile: ProfileName
+    drn: Drn
+    exponents: Mapping[int, int] = field(default_factory=dict)
+    amount_exponent: int = 0
+    has_relay: bool = False
+
+
+class Unit:
+    """One address of a line. After a silence it may be another meter that answers."""
+
+    def __init__(self, line: ModbusLine, address: int) -> None:
+        self.address = address
+        self._line = line
+        self._known: Acquaintance | None = None
+        self._answered_at = 0.0
+
+    def known(self, profile: ProfileName, drn: Drn) -> Acquaintance | None:
+        """The acquaintance with this meter, if it can still be believed."""
+        known = self._known
+        now = asyncio.get_running_loop().time()
+        if known is None or now - self._answered_at > BELIEVED_S:
+            return None
+        return known if (known.profile, known.drn) == (profile, drn) else None
+
+    def remember(self, known: Acquaintance) -> None:
+        self._known = known
+
+    async def read(self, table: Table, span: Span) -> tuple[int, ...]:
+        """Read registers; raises the errors of the wire."""
+        with self._watched():
+            return await self._line.read(self.address, table, span)
+
+    async def write(self, start: int, words: tuple[int, ...]) -> None:
+        """Write holding registers with one FC16; raises the errors of the wire."""
+        with self._watched():
+            await self._line.write(self.address, start, words)
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        try:
+            yield
+        except NoAnswer:
+            self._known = None
+            raise
+        self._answered_at = asyncio.get_running_loop().time()
