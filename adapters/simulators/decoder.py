@@ -236,6 +236,10 @@ class Decoder:
             self._tids = [0] * self._settings.tid_store
             self.base_date = _NEXT_BASE.get(self.base_date, self.base_date)
 
+    def holds_key(self, value: bytes) -> bool:
+        """Whether this is the meter's key; the key itself is never told."""
+        return self._key.value == value
+
     # --- faults ----------------------------------------------------------------------------------
 
     def set_wrong_key(self, wrong: bool) -> None:

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 
-from adapters.simulators.account import Account
+from adapters.simulators.circuit import Circuit
 from adapters.simulators.decoder import Decoder
+from adapters.simulators.relay import Hold
 from protocols.sts.metertest import ExtendedRead, MeterTest
 from protocols.sts.tables import EncryptionAlgorithm, MeterTestNumber
 
@@ -13,11 +14,9 @@ SOFTWARE_VERSION = "SIM 1.0"
 def shown(
     token: MeterTest | ExtendedRead,
     decoder: Decoder,
-    account: Account,
+    circuit: Circuit,
     *,
     drn: str,
-    power_limit_w: int | None,
-    tampered: bool,
 ) -> Mapping[MeterTestNumber, str]:
     """Texts by test number; empty for a test that this meter has not built in."""
     if isinstance(token, ExtendedRead) or not token.subclass <= 1:
@@ -25,14 +24,15 @@ def shown(
     values = {
         MeterTestNumber.LOAD_SWITCH: "ok",
         MeterTestNumber.DISPLAY: "8888888888",
-        MeterTestNumber.ENERGY_TOTALS: str(account.import_milli // 1000),
+        MeterTestNumber.ENERGY_TOTALS: str(circuit.account.import_milli // 1000),
         MeterTestNumber.KRN: str(decoder.krn),
         MeterTestNumber.TARIFF_INDEX: f"{decoder.tariff_index:02d}",
         MeterTestNumber.TOKEN_READER: "ok",
-        MeterTestNumber.POWER_LIMIT: "none" if power_limit_w is None else str(power_limit_w),
-        MeterTestNumber.TAMPER_STATUS: "tampered" if tampered else "ok",
-        MeterTestNumber.PRESENT_POWER: str(account.load),
+        MeterTestNumber.POWER_LIMIT: _limit(circuit.power_limit_w),
+        MeterTestNumber.TAMPER_STATUS: "tampered" if Hold.TAMPER in circuit.relay.holds else "ok",
+        MeterTestNumber.PRESENT_POWER: str(circuit.flow),
         MeterTestNumber.SOFTWARE_VERSION: SOFTWARE_VERSION,
+        MeterTestNumber.PHASE_UNBALANCE_LIMIT: _limit(circuit.unbalance_limit_w),
         MeterTestNumber.ENCRYPTION_ALGORITHM: f"{decoder.algorithm:02d}",
         MeterTestNumber.KEY_CHANGE_TOKENS: _key_change_tokens(decoder.algorithm),
         MeterTestNumber.SGC: f"{decoder.sgc:06d}",
@@ -46,3 +46,7 @@ def shown(
 
 def _key_change_tokens(algorithm: EncryptionAlgorithm) -> str:
     return "4" if algorithm is EncryptionAlgorithm.MISTY1 else "3"
+
+
+def _limit(watts: int | None) -> str:
+    return "none" if watts is None else str(watts)

@@ -90,7 +90,7 @@ def amount_milli(contents: TokenContents | None) -> int:
 
 def _credit(amount: int, circuit: Circuit, maximum: int, now: datetime) -> TokenResult:
     credit_milli = circuit.account.credit_milli + amount
-    if credit_milli > maximum:
+    if abs(credit_milli) > maximum:
         circuit.tell(EventType.CREDIT_ABOVE_MAXIMUM, now)
         return TokenResult.OVERFLOW_ERROR
     circuit.account.credit_milli = credit_milli

@@ -261,14 +261,7 @@ class SimulatedMeter:
         )
 
     def _display(self, contents: MeterTest | ExtendedRead) -> TokenResult:
-        texts = shown(
-            contents,
-            self.decoder,
-            self.circuit.account,
-            drn=self.drn,
-            power_limit_w=self.circuit.power_limit_w,
-            tampered=Hold.TAMPER in self.relay.holds,
-        )
+        texts = shown(contents, self.decoder, self.circuit, drn=self.drn)
         if not texts:
             return TokenResult.FUNCTION_ERROR
         self.displayed = texts
