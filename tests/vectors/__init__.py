@@ -1,0 +1,1 @@
+"""Vectors from the field: frames and payloads with the values that they must decode to."""
