@@ -1,6 +1,7 @@
 """Serial ports as transports. Opening one may take long, so a thread does it."""
 
 import asyncio
+import termios
 from contextlib import suppress
 
 from serial import Serial
@@ -9,17 +10,24 @@ from serial_asyncio_fast import connection_for_serial
 from adapters.transport.address import SerialAddress
 from adapters.transport.pipe import BytePipe
 
+_WRONG_SETTINGS = (ValueError, termios.error)
+
 
 async def open_serial(address: SerialAddress) -> BytePipe:
-    """Open the port for us alone; raises OSError (serial.SerialException is one)."""
+    """Open the port for us alone; raises OSError."""
     opening = asyncio.ensure_future(asyncio.to_thread(_open, address))
     try:
         port = await asyncio.shield(opening)
     except asyncio.CancelledError:
         opening.add_done_callback(_close_unwanted)
         raise
-    loop = asyncio.get_running_loop()
-    wire, pipe = await connection_for_serial(loop, lambda: BytePipe(str(address)), port)
+    try:
+        wire, pipe = await connection_for_serial(
+            asyncio.get_running_loop(), lambda: BytePipe(str(address)), port
+        )
+    except (OSError, *_WRONG_SETTINGS) as exc:
+        port.close()
+        raise OSError(f"{address.path} does not take its settings: {exc}") from exc
     assert isinstance(pipe, BytePipe)
     try:
         return await pipe.opened()
@@ -39,8 +47,8 @@ def _open(address: SerialAddress) -> Serial:
             timeout=0,
             exclusive=True,
         )
-    except ValueError as exc:
-        raise OSError(f"{address.path} takes none of these settings: {exc}") from exc
+    except (OSError, *_WRONG_SETTINGS) as exc:
+        raise OSError(f"{address.path}: {exc}") from exc
     # USB adapters hold what they receive for 16 ms unless told otherwise; others cannot be told.
     with suppress(ValueError, OSError, NotImplementedError):
         port.set_low_latency_mode(True)

@@ -95,9 +95,7 @@ def mbap_bytes(received: bytes) -> int:
 class _Feed:
     """Cuts the stream into requests and plays the script."""
 
-    def __init__(
-        self, slave: Slave, script: Script, length: Callable[[bytes], int]
-    ) -> None:
+    def __init__(self, slave: Slave, script: Script, length: Callable[[bytes], int]) -> None:
         self.slave, self.script, self.length = slave, script, length
         self.received = b""
 

@@ -135,4 +135,5 @@ def test_no_words_break_a_block(data: st.DataObject):
         (stsm.TOKEN_RESULT, stsm.TokenJudgement.of),
         (stsm.SUPPLY_RESULT, stsm.SupplyOutcome.of),
     ):
-        assert decode(data.draw(st.lists(WORD, min_size=span.count, max_size=span.count)))
+        words = data.draw(st.lists(WORD, min_size=span.count, max_size=span.count))
+        assert decode(words) == decode(words)
