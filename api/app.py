@@ -1,0 +1,91 @@
+"""The REST interface: routes, problems and limits put together around a head-end."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import APIRouter, FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from api import reference
+from api.auth import Doorkeeper, Gate, documented
+from api.documenting import SCHEMA, SCHEMA_NAME
+from api.head_end import HeadEnd
+from api.limits import JsonBody, RequestLimits
+from api.observing import Observing
+from api.problems import explain_errors
+from api.routes import (
+    deliveries,
+    events,
+    health,
+    meters,
+    metrics,
+    readings,
+    recharges,
+    supply_groups,
+    usage_points,
+)
+
+TITLE = "Metering head-end and prepayment gateway"
+DESCRIPTION = """
+Payments become 20-digit STS tokens, and reach electricity, water and gas meters over any wire.
+
+- **Keys.** Everything under `/v1` needs `Authorization: Bearer hk_...`; a key has scopes.
+- **Repeats are safe.** You bring the id; the same request again gives the same thing.
+- **Errors** are `application/problem+json` (RFC 9457) with a stable `type`.
+- **Times** are RFC 3339 in UTC. **Enumerations** in answers may grow; treat unknown values as such.
+- **Pages**: follow `next` (or the Link header) until it is null.
+"""
+_NOUNS = (recharges, deliveries, meters, readings, events, usage_points, supply_groups, health)
+
+
+def create_app(head_end: HeadEnd) -> FastAPI:
+    """The application; writes that are under way at shutdown are waited for."""
+    app = FastAPI(
+        title=TITLE,
+        description=DESCRIPTION,
+        version=version("headend"),
+        lifespan=_lifespan(head_end),
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.head_end = head_end
+    versioned = APIRouter(prefix="/v1", dependencies=[documented])
+    for noun in _NOUNS:
+        versioned.include_router(noun.router)
+    app.include_router(versioned)
+    app.include_router(health.probes)
+    app.include_router(metrics.router)
+    app.include_router(reference.router)
+    explain_errors(app)
+    # The last added is the outermost.
+    app.add_middleware(JsonBody)
+    app.add_middleware(Gate, doorkeeper=Doorkeeper(head_end.store, head_end.clock))
+    app.add_middleware(RequestLimits)
+    app.add_middleware(Observing)
+    _document(app)
+    return app
+
+
+def _lifespan(
+    head_end: HeadEnd,
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        yield
+        await head_end.writes.settle()
+
+    return lifespan
+
+
+def _document(app: FastAPI) -> None:
+    """The OpenAPI, with the schema that all problems share."""
+    schema = get_openapi(
+        title=app.title,
+        version=app.version,
+        description=app.description,
+        routes=app.routes,
+    )
+    schema["components"]["schemas"][SCHEMA_NAME] = SCHEMA
+    app.openapi_schema = schema

@@ -1,0 +1,55 @@
+"""A head-end as routes and commands see it: ports and desks, no concrete class."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from api.writes import Writes
+from headend.command_desk import CommandDesk
+from headend.intake import Intake
+from headend.meter_desk import Catalog, MeterDesk
+from headend.meters import BusName
+from headend.ports import Chance, Clock, SecurityModule
+from headend.recharge_desk import RechargeDesk
+from headend.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Something that runs until cancelled: a bus, a listener, the sweeper."""
+
+    name: str
+    run: Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadEnd:
+    """One process of the head-end.
+
+    `works` is empty in a process that only answers REST; `linked` tells of each bus served here
+    whether its link is up, as far as its driver knows.
+    """
+
+    store: Store
+    module: SecurityModule
+    clock: Clock
+    chance: Chance
+    catalog: Catalog
+    recharges: RechargeDesk
+    meters: MeterDesk
+    commands: CommandDesk
+    intake: Intake
+    works: Sequence[Work] = ()
+    linked: Mapping[BusName, Callable[[], bool]] = field(default_factory=dict)
+    writes: Writes = field(default_factory=Writes)
+
+
+def head_end_of(request: Request) -> HeadEnd:
+    """The head-end behind the routes."""
+    head_end: HeadEnd = request.app.state.head_end
+    return head_end
+
+
+Desks = Annotated[HeadEnd, Depends(head_end_of)]

@@ -1,0 +1,113 @@
+"""Bounds on every request: size of its body, time to its answer, how many at once.
+
+Pure ASGI: nothing here cancels a handler except the time limit, and money is written in tasks that
+outlive their request (`writes`).
+"""
+
+import asyncio
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.problems import BodyTooLarge, TooBusy, TooSlow, UnsupportedMediaType, problem_answer
+
+MAX_BODY_BYTES = 1024 * 1024
+TIMEOUT_S = 30.0
+AT_ONCE = 500
+
+
+class RequestLimits:
+    """ASGI middleware: at most so many requests at once, each within its time."""
+
+    def __init__(self, app: ASGIApp, *, timeout_s: float = TIMEOUT_S) -> None:
+        self._app = app
+        self._timeout_s = timeout_s
+        self._running = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        if self._running >= AT_ONCE:
+            busy = TooBusy("too many requests are being answered; try again in a moment")
+            await problem_answer(busy)(scope, receive, send)
+            return
+        self._running += 1
+        try:
+            await self._within_time(scope, receive, send)
+        finally:
+            self._running -= 1
+
+    async def _within_time(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def sending(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            async with asyncio.timeout(self._timeout_s) as limit:
+                await self._app(scope, receive, sending)
+        except TimeoutError:
+            if not limit.expired() or started:
+                raise
+            slow = TooSlow("what was begun goes on; ask again with the same id")
+            await problem_answer(slow)(scope, receive, send)
+
+
+class JsonBody:
+    """ASGI middleware: a body is JSON and of bounded size, whatever its length header says."""
+
+    def __init__(self, app: ASGIApp, *, max_bytes: int = MAX_BODY_BYTES) -> None:
+        self._app = app
+        self._max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        body = await self._read(receive)
+        if body is None:
+            large = BodyTooLarge(f"a body has at most {self._max_bytes} bytes")
+            await problem_answer(large)(scope, receive, send)
+            return
+        if body and not _is_json(scope):
+            wrong = UnsupportedMediaType("send it with Content-Type: application/json")
+            await problem_answer(wrong)(scope, receive, send)
+            return
+        await self._app(scope, _replay(body, receive), send)
+
+    async def _read(self, receive: Receive) -> bytes | None:
+        """The whole body, or None when it is too large; a caller that left sends no more."""
+        parts = bytearray()
+        while True:
+            message = await receive()
+            if message["type"] != "http.request":
+                return bytes(parts)
+            parts += message.get("body", b"")
+            if len(parts) > self._max_bytes:
+                return None
+            if not message.get("more_body", False):
+                return bytes(parts)
+
+
+def _is_json(scope: Scope) -> bool:
+    for name, value in scope["headers"]:
+        if name == b"content-type":
+            kind = bytes(value).partition(b";")[0].strip().lower()
+            return kind == b"application/json" or kind.endswith(b"+json")
+    return False
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """A receive that gives the body once, then what really comes (the caller leaving)."""
+    given = False
+
+    async def again() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again

@@ -1,0 +1,252 @@
+"""Problems: every error answer as RFC 9457 `application/problem+json`, with a type that stays.
+
+`type` is `urn:headend:problem:<slug>`. No answer repeats what the caller sent, except names of
+fields, and those are masked: a token in the wrong place must not come back as an error.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from api.masking import masked
+from headend.errors import ModuleDown, Stale, StoreDown
+from headend.refusals import CreditNoteRequired, OrderRefused
+
+MEDIA_TYPE = "application/problem+json"
+URN = "urn:headend:problem:"
+MAX_ERRORS = 20
+RETRY_AFTER_S = {429: 600, 503: 5}
+
+
+class Problem(Exception):
+    """Something about the request itself that has nothing to do with meters."""
+
+    slug: ClassVar[str]
+    title: ClassVar[str]
+    status: ClassVar[int]
+
+    def __init__(self, detail: str, *, field: str | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.field = field
+
+
+class InvalidRequest(Problem):
+    slug = "invalid-request"
+    title = "The request is not as described"
+    status = 422
+
+
+class MalformedJson(Problem):
+    slug = "malformed-json"
+    title = "The body is no JSON"
+    status = 400
+
+
+class Unauthenticated(Problem):
+    slug = "unauthenticated"
+    title = "Bring a valid API key"
+    status = 401
+
+
+class Forbidden(Problem):
+    slug = "scope-missing"
+    title = "The API key lacks the scope"
+    status = 403
+
+
+class NotFound(Problem):
+    slug = "not-found"
+    title = "Nothing is here"
+    status = 404
+
+
+class MethodNotAllowed(Problem):
+    slug = "method-not-allowed"
+    title = "This method has no meaning here"
+    status = 405
+
+
+class ChangedMeanwhile(Problem):
+    slug = "changed-meanwhile"
+    title = "Somebody else changed it at the same moment"
+    status = 409
+
+
+class BodyTooLarge(Problem):
+    slug = "body-too-large"
+    title = "The body is too large"
+    status = 413
+
+
+class UnsupportedMediaType(Problem):
+    slug = "unsupported-media-type"
+    title = "The body must be JSON"
+    status = 415
+
+
+class PreconditionRequired(Problem):
+    slug = "precondition-required"
+    title = "Send If-Match with the ETag you read"
+    status = 428
+
+
+class Internal(Problem):
+    slug = "internal-error"
+    title = "A fault of ours"
+    status = 500
+
+
+class TooSlow(Problem):
+    slug = "too-slow"
+    title = "The answer took too long"
+    status = 503
+
+
+class TooBusy(Problem):
+    slug = "too-busy"
+    title = "Too many requests at once"
+    status = 503
+
+
+class StoreUnreachable(Problem):
+    slug = "store-down"
+    title = "The database cannot be reached"
+    status = 503
+
+
+class ModuleUnreachable(Problem):
+    slug = "security-module-down"
+    title = "The security module cannot be asked"
+    status = 503
+
+
+# What every route may answer, whatever it does.
+EVERYWHERE: tuple[type[Problem], ...] = (
+    InvalidRequest,
+    Unauthenticated,
+    Forbidden,
+    Internal,
+    TooSlow,
+    TooBusy,
+    StoreUnreachable,
+)
+# What every route that takes a body may answer.
+WITH_BODY: tuple[type[Problem], ...] = (
+    MalformedJson,
+    BodyTooLarge,
+    UnsupportedMediaType,
+    ChangedMeanwhile,
+)
+
+
+def problem_answer(
+    problem: Problem | OrderRefused, extra: Mapping[str, object] | None = None
+) -> JSONResponse:
+    """The answer for a problem; `extra` are further members of the document."""
+    document: dict[str, object] = {
+        "type": URN + problem.slug,
+        "title": problem.title,
+        "status": problem.status,
+        "detail": masked(problem.detail),
+    }
+    if problem.field is not None:
+        document["field"] = masked(problem.field)
+    document.update(extra or {})
+    headers = {}
+    if problem.status in RETRY_AFTER_S:
+        headers["Retry-After"] = str(RETRY_AFTER_S[problem.status])
+    if problem.status == Unauthenticated.status:
+        headers["WWW-Authenticate"] = "Bearer"
+    return JSONResponse(
+        document, status_code=problem.status, headers=headers, media_type=MEDIA_TYPE
+    )
+
+
+def explain_errors(app: FastAPI) -> None:
+    """Let every error of the routes end as a problem."""
+    app.add_exception_handler(OrderRefused, _refused)
+    app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(StoreDown, _store_down)
+    app.add_exception_handler(ModuleDown, _module_down)
+    app.add_exception_handler(Stale, _stale)
+    app.add_exception_handler(Exception, _internal)
+
+
+def store_down() -> StoreUnreachable:
+    return StoreUnreachable("nothing was stored; send the same request again")
+
+
+async def _refused(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, OrderRefused)
+    extra = {"reason": error.reason} if isinstance(error, CreditNoteRequired) else None
+    return problem_answer(error, extra)
+
+
+async def _problem(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, Problem)
+    return problem_answer(error)
+
+
+async def _invalid(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    faults = error.errors()
+    if any(fault["type"] == "json_invalid" for fault in faults):
+        return problem_answer(MalformedJson("the body cannot be read as JSON"))
+    told = [_fault(fault["loc"], fault["msg"]) for fault in faults[:MAX_ERRORS]]
+    first = told[0]
+    field = ".".join(str(part) for part in faults[0]["loc"][1:])
+    problem = InvalidRequest(
+        f"{first.get('pointer') or first.get('name')}: {first['detail']}", field=field
+    )
+    return problem_answer(problem, {"errors": told})
+
+
+def _fault(loc: Sequence[str | int], message: str) -> dict[str, str]:
+    """Where (JSON pointer in the body, else the name of the parameter) and why; never what."""
+    place = str(loc[0])
+    if place == "body":
+        pointer = "#/" + "/".join(
+            str(part).replace("~", "~0").replace("/", "~1") for part in loc[1:]
+        )
+        return {"in": "body", "pointer": masked(pointer)[:200], "detail": masked(message)[:300]}
+    name = str(loc[1]) if len(loc) > 1 else ""
+    return {"in": place, "name": masked(name)[:100], "detail": masked(message)[:300]}
+
+
+_OF_STATUS: Mapping[int, Problem] = {
+    400: MalformedJson("the body cannot be read as JSON"),
+    404: NotFound("no such resource; the documentation lists all paths under /docs"),
+    405: MethodNotAllowed("the Allow header names the methods of this resource"),
+}
+
+
+async def _http(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    known = _OF_STATUS.get(error.status_code)
+    answer = problem_answer(known or Internal("the request could not be answered"))
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+async def _store_down(_request: Request, _error: Exception) -> JSONResponse:
+    return problem_answer(store_down())
+
+
+async def _module_down(_request: Request, _error: Exception) -> JSONResponse:
+    return problem_answer(ModuleUnreachable("no token can be made now; try again later"))
+
+
+async def _stale(_request: Request, _error: Exception) -> JSONResponse:
+    return problem_answer(ChangedMeanwhile("read it again and repeat the request"))
+
+
+async def _internal(_request: Request, _error: Exception) -> JSONResponse:
+    return problem_answer(Internal("the fault is in our log; a repeat with the same id is safe"))

@@ -1,0 +1,56 @@
+"""Readings: what a meter measured, and how far it can be believed."""
+
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from api.auth import Reader
+from api.documenting import explained
+from api.head_end import Desks
+from api.routes.forms import PagesAsked, PageTold, Told, grows
+from api.routes.meters import FORM, DrnOfPath
+from headend import refusals
+from headend.readings import Quality, Reading, ReadingType
+
+router = APIRouter(tags=["readings"])
+
+
+class ReadingTold(Told):
+    """One value, in the unit that ends the name of its type; `obis` where the standard has one."""
+
+    type: Annotated[ReadingType, grows(ReadingType)]
+    obis: str | None
+    value: int
+    quality: Annotated[Quality, grows(Quality)]
+    taken_at: datetime
+    received_at: datetime
+
+    @classmethod
+    def of(cls, reading: Reading) -> "ReadingTold":
+        return cls(
+            type=reading.type,
+            obis=reading.type.obis,
+            value=reading.value,
+            quality=reading.quality,
+            taken_at=reading.taken_at,
+            received_at=reading.received_at,
+        )
+
+
+@router.get(
+    "/meters/{drn}/readings",
+    summary="Readings of a meter, newest first",
+    responses=explained(*FORM, refusals.UnknownMeter, refusals.MalformedOrder),
+)
+async def list_readings(
+    drn: DrnOfPath,
+    caller: Reader,
+    desks: Desks,
+    paging: PagesAsked,
+    type: Annotated[ReadingType | None, Query(description="Only those of this type.")] = None,
+) -> PageTold[ReadingTold]:
+    await desks.meters.find(caller.tenant, drn)
+    async with desks.store.look() as tx:
+        page = await tx.readings.page(caller.tenant, drn, paging.cursor, type=type)
+    return paging.told(page, [ReadingTold.of(reading) for reading in page.items])

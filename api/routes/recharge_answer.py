@@ -1,0 +1,184 @@
+"""What a back-office gets of a recharge: all of it for one, the main facts in a list."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import Field
+
+from api.routes.deliveries import AttemptTold, ResultTold
+from api.routes.forms import Amount, Told, grows
+from api.stories import RechargeStory
+from headend.deliveries import Confirmation, DeliveryState
+from headend.meters import StsConfiguration
+from headend.prospects import NextStep, Prospect, what_next
+from headend.recharges import Json, Recharge, RechargeState
+from headend.supply import DarkCause, SupplyState
+from headend.supply_groups import Reveal
+from headend.tokens import Token, TokenPurpose, TokenState
+from headend.usage_points import Contact, ContactKind
+
+# 20 digits above 66 bits: no token, wherever it is typed.
+FAKE_DIGITS = "99999999999999999999"
+
+
+class StsTold(Told):
+    """The STS configuration that the tokens were made with (IEC 62055-41)."""
+
+    sgc: str
+    krn: int
+    ti: int
+    kt: int
+    ea: int
+
+    @classmethod
+    def of(cls, sts: StsConfiguration) -> "StsTold":
+        return cls(sgc=sts.sgc, krn=sts.krn, ti=sts.tariff_index, kt=int(sts.key_type), ea=sts.ea)
+
+
+class TokenTold(Told):
+    """One token. `digits` only where they were asked for and may be shown."""
+
+    sequence: int
+    purpose: Annotated[TokenPurpose, grows(TokenPurpose)]
+    masked: Annotated[str, Field(examples=["*" * 16 + FAKE_DIGITS[-4:]])]
+    digits: Annotated[str | None, Field(examples=[FAKE_DIGITS])] = None
+    state: Annotated[TokenState, grows(TokenState)]
+    result: ResultTold | None
+    taken_at: datetime | None
+
+    @classmethod
+    def of(cls, token: Token, *, shown: bool) -> "TokenTold":
+        return cls(
+            sequence=token.sequence,
+            purpose=token.purpose,
+            masked=token.masked,
+            digits=token.digits if shown else None,
+            state=token.state,
+            result=ResultTold.of(token.result),
+            taken_at=token.taken_at,
+        )
+
+
+class ContactTold(Told):
+    """Who gets the digits if the wire fails."""
+
+    kind: Annotated[ContactKind, grows(ContactKind)]
+    address: str
+
+    @classmethod
+    def of(cls, contact: Contact) -> "ContactTold":
+        return cls(kind=contact.kind, address=contact.address)
+
+
+class SupplyTold(Told):
+    """Supply as it was last seen after the sale."""
+
+    state: Annotated[SupplyState, grows(SupplyState)]
+    cause: Annotated[DarkCause, grows(DarkCause)] | None
+    at: datetime | None
+
+    @classmethod
+    def of(cls, recharge: Recharge) -> "SupplyTold":
+        return cls(state=recharge.supply, cause=recharge.dark_cause, at=recharge.supply_at)
+
+
+class NextTold(Told):
+    """What happens next, when (if that is known), and in words."""
+
+    step: Annotated[NextStep, grows(NextStep)]
+    at: datetime | None
+    text: str
+
+    @classmethod
+    def of(cls, prospect: Prospect) -> "NextTold":
+        return cls(step=prospect.kind, at=prospect.at, text=prospect.text)
+
+
+class RechargeListed(Told):
+    """The main facts of a recharge."""
+
+    id: str
+    meter: str
+    state: Annotated[RechargeState, grows(RechargeState)]
+    reference: str | None
+    sales_point: str | None
+    requested: Amount | None
+    encoded: Amount | None
+    taken: Amount | None
+    supply: SupplyTold
+    created_at: datetime
+    issued_at: datetime | None
+    reversed_at: datetime | None
+    changed_at: datetime
+
+    @classmethod
+    def of(cls, recharge: Recharge) -> "RechargeListed":
+        return cls(
+            id=recharge.id,
+            meter=recharge.drn,
+            state=recharge.state,
+            reference=recharge.order.reference,
+            sales_point=recharge.order.sales_point,
+            requested=Amount.of(recharge.requested),
+            encoded=Amount.of(recharge.encoded),
+            taken=Amount.of(recharge.taken),
+            supply=SupplyTold.of(recharge),
+            created_at=recharge.created_at,
+            issued_at=recharge.issued_at,
+            reversed_at=recharge.reversed_at,
+            changed_at=recharge.changed_at,
+        )
+
+
+class RechargeTold(RechargeListed):
+    """All that is known of a recharge."""
+
+    idempotency_key: str | None
+    sts: StsTold
+    tokens: Sequence[TokenTold]
+    reveal: Annotated[Reveal, grows(Reveal)]
+    fallback: Sequence[ContactTold]
+    sale: Mapping[str, object] | None
+    delivery: str | None
+    delivery_state: Annotated[DeliveryState, grows(DeliveryState)] | None
+    attempts: Sequence[AttemptTold]
+    result: ResultTold | None
+    confirmed_by: Annotated[Confirmation, grows(Confirmation)] | None
+    confirmed_at: datetime | None
+    handed_at: datetime | None
+    fallback_at: datetime | None
+    deadline: datetime | None
+    reversal_reason: str | None
+    next: NextTold
+
+    @classmethod
+    def of_story(
+        cls, story: RechargeStory, *, now: datetime, shown: bool = False
+    ) -> "RechargeTold":
+        """`shown`: with the digits, which policy and scope allow."""
+        recharge, delivery = story.recharge, story.delivery
+        return cls(
+            **dict(RechargeListed.of(recharge)),
+            idempotency_key=recharge.order.idempotency_key,
+            sts=StsTold.of(recharge.sts),
+            tokens=[TokenTold.of(token, shown=shown) for token in story.tokens],
+            reveal=recharge.reveal,
+            fallback=[ContactTold.of(contact) for contact in recharge.order.fallback_to],
+            sale=_sale(recharge.order.sale),
+            delivery=delivery.id if delivery else None,
+            delivery_state=delivery.state if delivery else None,
+            attempts=[AttemptTold.of(attempt) for attempt in story.attempts],
+            result=ResultTold.of(delivery.result if delivery else None),
+            confirmed_by=delivery.confirmed_by if delivery else None,
+            confirmed_at=delivery.confirmed_at if delivery else None,
+            handed_at=delivery.handed_at if delivery else None,
+            fallback_at=delivery.fallback_at if delivery else None,
+            deadline=delivery.deadline if delivery else None,
+            reversal_reason=recharge.reversal_reason,
+            next=NextTold.of(what_next(recharge, delivery, now)),
+        )
+
+
+def _sale(sale: Mapping[str, Json] | None) -> Mapping[str, object] | None:
+    return dict(sale) if sale is not None else None

@@ -1,0 +1,44 @@
+"""Stories: a recharge with everything that belongs to it, read at one moment."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from headend.deliveries import Attempt, Delivery
+from headend.meters import TenantId
+from headend.recharges import Recharge
+from headend.refusals import UnknownDelivery, UnknownRecharge
+from headend.store import Store
+from headend.tokens import Token
+
+
+@dataclass(frozen=True, slots=True)
+class RechargeStory:
+    """`delivery` is None while the recharge is OPEN."""
+
+    recharge: Recharge
+    tokens: Sequence[Token]
+    delivery: Delivery | None
+    attempts: Sequence[Attempt]
+
+
+async def recharge_story(store: Store, tenant: TenantId, ident: str) -> RechargeStory:
+    """Raises UnknownRecharge, also for that of another tenant."""
+    async with store.look() as tx:
+        recharge = await tx.recharges.find(tenant, ident)
+        if recharge is None:
+            raise UnknownRecharge(f"no recharge {ident}", field="id")
+        tokens = await tx.tokens.of(ident, tenant)
+        delivery = await tx.deliveries.of(ident, tenant)
+        attempts = await tx.attempts.of(delivery.id) if delivery else ()
+    return RechargeStory(recharge, tokens, delivery, attempts)
+
+
+async def delivery_story(
+    store: Store, tenant: TenantId, ident: str
+) -> tuple[Delivery, Sequence[Attempt]]:
+    """Raises UnknownDelivery, also for that of another tenant."""
+    async with store.look() as tx:
+        delivery = await tx.deliveries.find(tenant, ident)
+        if delivery is None:
+            raise UnknownDelivery(f"no delivery {ident}", field="id")
+        return delivery, await tx.attempts.of(delivery.id)
