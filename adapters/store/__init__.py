@@ -1,0 +1,1 @@
+"""The database: SQLite (embedded) and PostgreSQL under one schema, behind the store port."""

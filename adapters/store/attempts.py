@@ -1,0 +1,55 @@
+"""Attempts in the database."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import bindparam, insert, select
+
+from adapters.store.statements import SqlRow, Statements
+from adapters.store.tables import attempts
+from headend.deliveries import Attempt, DeliveryMethod, Fact
+from headend.tokens import TokenResult
+
+LIMIT = 200
+
+_ADD = insert(attempts).inline()
+_OF = (
+    select(attempts)
+    .where(attempts.c.delivery_id == bindparam("delivery"))
+    .order_by(attempts.c.started_at.desc(), attempts.c.number.desc())
+    .limit(LIMIT)
+)
+
+
+class SqlAttempts:
+    """Satisfies the attempts of the store port."""
+
+    def __init__(self, run: Statements) -> None:
+        self._run = run
+
+    async def add(self, attempt: Attempt) -> None:
+        columns = {
+            "delivery_id": attempt.delivery_id,
+            "method": attempt.method,
+            "started_at": attempt.started_at,
+            "ended_at": attempt.ended_at,
+            "outcome": attempt.outcome,
+            "result": attempt.result,
+            "detail": attempt.detail,
+        }
+        await self._run.changed(_ADD, columns)
+
+    async def of(self, delivery_id: str) -> Sequence[Attempt]:
+        rows = await self._run.rows(_OF, {"delivery": delivery_id})
+        return [_attempt_of(row) for row in reversed(rows)]
+
+
+def _attempt_of(row: SqlRow) -> Attempt:
+    return Attempt(
+        delivery_id=row.delivery_id,
+        method=DeliveryMethod(row.method),
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        outcome=Fact(row.outcome),
+        result=None if row.result is None else TokenResult(row.result),
+        detail=row.detail,
+    )

@@ -1,0 +1,253 @@
+"""Deliveries in the database: leases, deadlines, and what is due to people."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import Integer, Select, String, and_, bindparam, func, or_, select, tuple_, update
+
+from adapters.store.columns import MOMENT, literals
+from adapters.store.delivery_rows import REMOTE, born, changing, delivery_of
+from adapters.store.inserts import new_only
+from adapters.store.meters import meter_of
+from adapters.store.statements import Statements
+from adapters.store.tables import SENDABLE_STATES, deliveries, meters, tokens
+from adapters.store.tokens import token_of
+from adapters.store.turns import first_of_its_meter, unhindered, waits_for
+from headend.deliveries import Delivery, DeliveryState
+from headend.errors import Stale
+from headend.meters import BusName, Drn, TenantId
+from headend.store import Leased
+from headend.supply import SupplyAction
+from headend.tokens import Token, TokenResult
+
+OF_METER_LIMIT = 100
+
+_c = deliveries.c
+_NOW = bindparam("now", type_=MOMENT)
+_BUS = bindparam("bus_", type_=String())
+_LIMIT = bindparam("limit_", type_=Integer())
+_TENANT = _c.tenant == bindparam("tenant_")
+_METER = (_TENANT, _c.drn == bindparam("drn_"))
+_SENDABLE = _c.state.in_(literals(SENDABLE_STATES))
+_IN_DUE_TIME = (_c.priority, _c.rank, _c.id)
+
+
+def _claiming(statement: Select[tuple[object, ...]]) -> Select[tuple[object, ...]]:
+    """Rows that another worker holds are not waited for."""
+    return statement.with_for_update(skip_locked=True)
+
+
+_ADD = new_only(deliveries)
+_FIND = select(deliveries).where(_TENANT, _c.id == bindparam("id_"))
+_OF = select(deliveries).where(_TENANT, _c.recharge_id == bindparam("recharge"))
+_OF_METER = (
+    select(deliveries)
+    .where(*_METER, _c.state.in_(bindparam("states", expanding=True)))
+    .order_by(*_IN_DUE_TIME)
+    .limit(OF_METER_LIMIT)
+)
+_SAVE = update(deliveries).where(_TENANT, _c.id == bindparam("id_"), _c.state == bindparam("was"))
+_SAVE_LEASED = _SAVE.where(_c.lease_id == bindparam("lease"))
+
+_TURN = and_(
+    waits_for(_BUS, deliveries),
+    _c.not_before <= _NOW,
+    unhindered(deliveries),
+    first_of_its_meter(deliveries, _BUS),
+)
+# The meters are locked first; whoever holds them then sees in a new statement what others did
+# meanwhile, so that no meter is ever given twice.
+_NEXT_METERS = (
+    select(_c.id.label("delivery_id"), meters)
+    .join_from(deliveries, meters, and_(meters.c.tenant == _c.tenant, meters.c.drn == _c.drn))
+    .where(_TURN)
+    .order_by(*_IN_DUE_TIME)
+    .limit(_LIMIT)
+    .with_for_update(of=meters, key_share=True, skip_locked=True)
+)
+_LEASE = (
+    update(deliveries)
+    .where(_c.id.in_(bindparam("ids", expanding=True)), _TURN)
+    .values(
+        state=DeliveryState.SENDING,
+        attempts=_c.attempts + 1,
+        lease_id=bindparam("lease"),
+        lease_until=bindparam("until"),
+        changed_at=_NOW,
+    )
+    .returning(deliveries)
+)
+_TOKENS_OF_ALL = (
+    select(tokens)
+    .where(
+        tuple_(tokens.c.tenant, tokens.c.recharge_id).in_(bindparam("recharges", expanding=True))
+    )
+    .order_by(tokens.c.sequence)
+)
+_NEXT_DUE = select(func.min(_c.not_before).label("due_at")).where(
+    waits_for(_BUS, deliveries), unhindered(deliveries)
+)
+_LAPSED = (
+    select(deliveries)
+    .where(_c.state.in_(literals([DeliveryState.SENDING])), _c.lease_until <= _NOW)
+    .order_by(_c.lease_until, _c.id)
+    .limit(_LIMIT)
+)
+_DUE_TO_PEOPLE = (
+    select(deliveries)
+    .where(
+        _SENDABLE,
+        or_(
+            _c.deadline <= _NOW,
+            and_(
+                _c.handed_at.is_(None),
+                _c.methods >= 2 * REMOTE,
+                or_(_c.hand_not_before.is_(None), _c.hand_not_before <= _NOW),
+                or_(_c.fallback_at <= _NOW, _c.methods % (2 * REMOTE) < REMOTE),
+            ),
+        ),
+    )
+    .order_by(_c.created_at, _c.id)
+    .limit(_LIMIT)
+)
+_TO_TELL = (
+    select(deliveries)
+    .where(
+        _c.state.in_(literals([DeliveryState.DONE])),
+        _c.handed_at.is_not(None),
+        _c.told_at.is_(None),
+        or_(_c.hand_not_before.is_(None), _c.hand_not_before <= _NOW),
+    )
+    .order_by(_c.created_at, _c.id)
+    .limit(_LIMIT)
+)
+_HASTEN = (
+    update(deliveries)
+    .where(
+        *_METER,
+        _SENDABLE,
+        _c.not_before > _NOW,
+        or_(_c.result.is_(None), _c.result != int(TokenResult.LOCK_OUT)),
+    )
+    .values(not_before=_NOW)
+)
+_OPENED_SINCE = select(func.count().label("opened")).where(
+    _c.ordered_by == bindparam("ordered"),
+    _c.created_at >= bindparam("since"),
+    _c.command["action"].as_string() == SupplyAction.OPEN.value,
+)
+
+
+class SqlDeliveries:
+    """Satisfies the deliveries of the store port.
+
+    In a transaction that writes, whatever is read here is locked until its end: what became of
+    one command is decided by one at a time.
+    """
+
+    def __init__(self, run: Statements) -> None:
+        self._run = run
+
+    async def add(self, delivery: Delivery) -> None:
+        """Raises Stale when the recharge has a delivery (somebody was faster)."""
+        columns = born(delivery) | changing(delivery)
+        if not await self._run.changed(_ADD[self._run.dialect], columns):
+            raise Stale(f"delivery {delivery.id}")
+
+    async def find(self, tenant: TenantId, ident: str) -> Delivery | None:
+        return await self._one(_FIND, {"tenant_": tenant, "id_": ident})
+
+    async def of(self, recharge_id: str, tenant: TenantId) -> Delivery | None:
+        return await self._one(_OF, {"tenant_": tenant, "recharge": recharge_id})
+
+    async def take_next(
+        self, bus: BusName, *, now: datetime, lease_id: str, lease_until: datetime, limit: int
+    ) -> Sequence[Leased]:
+        found = await self._run.rows(_NEXT_METERS, {"bus_": bus, "now": now, "limit_": limit})
+        if not found:
+            return ()
+        lease = {
+            "bus_": bus,
+            "now": now,
+            "ids": [row.delivery_id for row in found],
+            "lease": lease_id,
+            "until": lease_until,
+        }
+        leased = [delivery_of(row) for row in await self._run.rows(_LEASE, lease)]
+        leased.sort(key=lambda delivery: (delivery.priority, delivery.rank, delivery.id))
+        tokens_of = await self._tokens_of(leased)
+        meter_rows = {row.delivery_id: row for row in found}
+        return [
+            Leased(
+                delivery,
+                meter_of(meter_rows[delivery.id]),
+                tuple(tokens_of.get((delivery.tenant, delivery.recharge_id), ())),
+            )
+            for delivery in leased
+        ]
+
+    async def save(
+        self, delivery: Delivery, *, was: DeliveryState, lease_id: str | None = None
+    ) -> None:
+        parameters = changing(delivery) | {
+            "tenant_": delivery.tenant,
+            "id_": delivery.id,
+            "was": was,
+        }
+        what = f"delivery {delivery.id}"
+        if lease_id is None:
+            await self._run.change(_SAVE, parameters, what=what)
+        else:
+            await self._run.change(_SAVE_LEASED, parameters | {"lease": lease_id}, what=what)
+
+    async def lapsed(self, *, now: datetime, limit: int) -> Sequence[Delivery]:
+        return await self._due(_LAPSED, now=now, limit=limit)
+
+    async def due_to_people(self, *, now: datetime, limit: int) -> Sequence[Delivery]:
+        return await self._due(_DUE_TO_PEOPLE, now=now, limit=limit)
+
+    async def to_tell(self, *, now: datetime, limit: int) -> Sequence[Delivery]:
+        return await self._due(_TO_TELL, now=now, limit=limit)
+
+    async def next_due(self, bus: BusName, *, now: datetime) -> datetime | None:
+        """Those that another one of their meter holds back are left out: they are woken by it."""
+        row = await self._run.row(_NEXT_DUE, {"bus_": bus, "now": now})
+        return None if row is None else row.due_at
+
+    async def of_meter(
+        self, tenant: TenantId, drn: Drn, *, states: frozenset[DeliveryState]
+    ) -> Sequence[Delivery]:
+        statement = _OF_METER.with_for_update() if self._run.locks else _OF_METER
+        parameters = {"tenant_": tenant, "drn_": drn, "states": sorted(states)}
+        return [delivery_of(row) for row in await self._run.rows(statement, parameters)]
+
+    async def hasten(self, tenant: TenantId, drn: Drn, *, now: datetime) -> int:
+        return await self._run.changed(_HASTEN, {"tenant_": tenant, "drn_": drn, "now": now})
+
+    async def opened_since(self, ordered_by: str, since: datetime) -> int:
+        row = await self._run.row(_OPENED_SINCE, {"ordered": ordered_by, "since": since})
+        return 0 if row is None else row.opened
+
+    async def _one(
+        self, statement: Select[tuple[object, ...]], parameters: dict[str, object]
+    ) -> Delivery | None:
+        locked = statement.with_for_update() if self._run.locks else statement
+        row = await self._run.row(locked, parameters)
+        return None if row is None else delivery_of(row)
+
+    async def _due(
+        self, statement: Select[tuple[object, ...]], *, now: datetime, limit: int
+    ) -> Sequence[Delivery]:
+        claimed = _claiming(statement) if self._run.locks else statement
+        rows = await self._run.rows(claimed, {"now": now, "limit_": limit})
+        return [delivery_of(row) for row in rows]
+
+    async def _tokens_of(
+        self, leased: Sequence[Delivery]
+    ) -> dict[tuple[str, str | None], list[Token]]:
+        recharges = [(one.tenant, one.recharge_id) for one in leased if one.recharge_id]
+        found: dict[tuple[str, str | None], list[Token]] = {}
+        if recharges:
+            for row in await self._run.rows(_TOKENS_OF_ALL, {"recharges": recharges}):
+                found.setdefault((row.tenant, row.recharge_id), []).append(token_of(row))
+        return found

@@ -1,0 +1,65 @@
+"""Meter events in the database."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from adapters.store.cursors import Listing
+from adapters.store.inserts import new_only
+from adapters.store.statements import SqlRow, Statements
+from adapters.store.tables import events
+from headend.events import MeterEvent
+from headend.meters import Drn, TenantId
+from headend.store import Cursor, Page
+
+_c = events.c
+_ADD = {dialect: statement.returning(_c.code) for dialect, statement in new_only(events).items()}
+
+
+class SqlEvents:
+    """Satisfies the events of the store port."""
+
+    def __init__(self, run: Statements) -> None:
+        self._run = run
+
+    async def add(self, events: Sequence[MeterEvent]) -> int:
+        if not events:
+            return 0
+        rows = [_columns(event) for event in events]
+        return len(await self._run.returned(_ADD[self._run.dialect], rows))
+
+    async def page(self, tenant: TenantId, drn: Drn, cursor: Cursor) -> Page[MeterEvent]:
+        return await _LISTING.page(self._run, cursor, _c.tenant == tenant, _c.drn == drn)
+
+
+def _event_of(row: SqlRow) -> MeterEvent:
+    return MeterEvent(
+        tenant=row.tenant,
+        drn=row.drn,
+        code=row.code,
+        taken_at=row.taken_at,
+        received_at=row.received_at,
+        number=row.number,
+        argument=row.argument,
+    )
+
+
+def _columns(event: MeterEvent) -> dict[str, object]:
+    return {
+        "tenant": event.tenant,
+        "drn": event.drn,
+        "code": event.code,
+        "taken_at": event.taken_at,
+        "received_at": event.received_at,
+        "number": event.number,
+        "argument": event.argument,
+    }
+
+
+_LISTING = Listing(
+    table=events,
+    columns=(_c.taken_at, _c.code, _c.number),
+    kinds=(datetime, int, int),
+    key=lambda event: (event.taken_at, event.code, event.number),
+    record=_event_of,
+    newest_first=True,
+)

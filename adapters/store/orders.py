@@ -1,0 +1,58 @@
+"""The order of a recharge as JSON, so that a repeat can be compared with it field by field.
+
+Rows outlive releases: never reorder or rename, add at the end with a default.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from adapters.store.usage_points import contacts_json, contacts_of
+from headend.meters import TenantId
+from headend.quantities import Unit, Units
+from headend.recharges import Json, RechargeOrder
+
+
+def order_json(order: RechargeOrder) -> dict[str, object]:
+    """An order as the database keeps it; the tenant is a column of the row."""
+    return {
+        "id": order.id,
+        "idempotency_key": order.idempotency_key,
+        "drn": order.drn,
+        "amount": _units_json(order.amount),
+        "tokens": list(order.tokens),
+        "reference": order.reference,
+        "sales_point": order.sales_point,
+        "fallback_to": contacts_json(order.fallback_to),
+        "sale": plain_json(order.sale),
+    }
+
+
+def order_of(plain: Mapping[str, Any], tenant: TenantId) -> RechargeOrder:
+    """The order again, equal to the one that came."""
+    amount = plain["amount"]
+    return RechargeOrder(
+        tenant=tenant,
+        id=plain["id"],
+        idempotency_key=plain["idempotency_key"],
+        drn=plain["drn"],
+        amount=None if amount is None else Units(Decimal(amount[0]), Unit(amount[1])),
+        tokens=tuple(plain["tokens"]),
+        reference=plain["reference"],
+        sales_point=plain["sales_point"],
+        fallback_to=contacts_of(plain["fallback_to"]),
+        sale=plain["sale"],
+    )
+
+
+def plain_json(value: Json) -> Json:
+    """The same in dicts and lists only, which JSON gives back as they were."""
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, Mapping):
+        return {key: plain_json(part) for key, part in value.items()}
+    return [plain_json(part) for part in value]
+
+
+def _units_json(units: Units | None) -> list[str] | None:
+    return None if units is None else [str(units.value), units.unit.value]

@@ -1,0 +1,198 @@
+"""Recharges in the database."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+
+from sqlalchemy import ColumnElement, bindparam, select, update
+
+from adapters.store.columns import literals
+from adapters.store.cursors import Listing
+from adapters.store.inserts import new_only
+from adapters.store.meters import sts_columns, sts_of
+from adapters.store.orders import order_json, order_of
+from adapters.store.statements import SqlRow, Statements
+from adapters.store.tables import recharges
+from headend.errors import Stale
+from headend.meters import Drn, TenantId
+from headend.quantities import Unit, Units
+from headend.recharges import UNLIT_STATES, Recharge, RechargeState
+from headend.store import Cursor, Page, RechargeFilter
+from headend.supply import DarkCause, SupplyState
+from headend.supply_groups import Reveal
+
+UNLIT_LIMIT = 20
+
+_c = recharges.c
+_KEY = (_c.tenant == bindparam("tenant_"), _c.id == bindparam("id_"))
+_METER = (_c.tenant == bindparam("tenant_"), _c.drn == bindparam("drn_"))
+_ADD = new_only(recharges)
+_FIND = select(recharges).where(*_KEY)
+_FIND_LOCKED = _FIND.with_for_update()
+_FIND_BY_KEY = select(recharges).where(
+    _c.tenant == bindparam("tenant_"), _c.idempotency_key == bindparam("key")
+)
+_SAVE = update(recharges).where(*_KEY, _c.state == bindparam("was"))
+_OPEN = (
+    select(recharges)
+    .where(_c.state.in_(literals([RechargeState.OPEN])), _c.created_at < bindparam("before"))
+    .order_by(_c.created_at, _c.tenant, _c.id)
+    .limit(bindparam("limit_"))
+)
+_UNLIT = (
+    select(recharges)
+    .where(*_METER, _c.state.in_(literals(UNLIT_STATES)))
+    .order_by(_c.created_at.desc(), _c.id.desc())
+    .limit(UNLIT_LIMIT)
+)
+_ISSUED_SINCE = select(_c.id).where(*_METER, _c.issued_at >= bindparam("since")).limit(1)
+_BOUGHT_SINCE = select(_c.requested).where(
+    *_METER,
+    _c.created_at >= bindparam("since"),
+    _c.requested.is_not(None),
+    _c.state.not_in(literals([RechargeState.FAILED, RechargeState.REVERSED])),
+)
+
+
+class SqlRecharges:
+    """Satisfies the recharges of the store port."""
+
+    def __init__(self, run: Statements) -> None:
+        self._run = run
+
+    async def add(self, recharge: Recharge) -> None:
+        columns = _born(recharge) | _changing(recharge)
+        if not await self._run.changed(_ADD[self._run.dialect], columns):
+            raise Stale(f"recharge {recharge.id}")
+
+    async def find(self, tenant: TenantId, ident: str) -> Recharge | None:
+        """One that is OPEN is locked in a transaction that writes: only one may issue it.
+
+        Later its delivery is what writers lock, so that all lock in one order.
+        """
+        keys = {"tenant_": tenant, "id_": ident}
+        row = await self._run.row(_FIND, keys)
+        if row is not None and self._run.locks and row.state == RechargeState.OPEN:
+            row = await self._run.row(_FIND_LOCKED, keys)
+        return None if row is None else _recharge_of(row)
+
+    async def find_by_key(self, tenant: TenantId, idempotency_key: str) -> Recharge | None:
+        row = await self._run.row(_FIND_BY_KEY, {"tenant_": tenant, "key": idempotency_key})
+        return None if row is None else _recharge_of(row)
+
+    async def save(self, recharge: Recharge, *, was: RechargeState) -> None:
+        """The order and what else a recharge was born with never change and are left alone."""
+        keys = {"tenant_": recharge.tenant, "id_": recharge.id, "was": was}
+        await self._run.change(_SAVE, _changing(recharge) | keys, what=f"recharge {recharge.id}")
+
+    async def page(self, tenant: TenantId, cursor: Cursor, where: RechargeFilter) -> Page[Recharge]:
+        return await _LISTING.page(self._run, cursor, *_conditions(tenant, where))
+
+    async def open(self, *, before: datetime, limit: int) -> Sequence[Recharge]:
+        rows = await self._run.rows(_OPEN, {"before": before, "limit_": limit})
+        return [_recharge_of(row) for row in rows]
+
+    async def unlit(self, tenant: TenantId, drn: Drn) -> Sequence[Recharge]:
+        rows = await self._run.rows(_UNLIT, {"tenant_": tenant, "drn_": drn})
+        return [_recharge_of(row) for row in rows]
+
+    async def issued_since(self, tenant: TenantId, drn: Drn, since: datetime) -> bool:
+        keys = {"tenant_": tenant, "drn_": drn, "since": since}
+        return await self._run.row(_ISSUED_SINCE, keys) is not None
+
+    async def bought_since(self, tenant: TenantId, drn: Drn, since: datetime) -> Decimal:
+        """Added up here: SQLite would add up binary fractions."""
+        keys = {"tenant_": tenant, "drn_": drn, "since": since}
+        rows = await self._run.rows(_BOUGHT_SINCE, keys)
+        return sum((row.requested for row in rows), Decimal(0))
+
+
+def _conditions(tenant: TenantId, where: RechargeFilter) -> list[ColumnElement[bool]]:
+    conditions = [_c.tenant == tenant]
+    if where.drn is not None:
+        conditions.append(_c.drn == where.drn)
+    if where.state is not None:
+        conditions.append(_c.state == where.state)
+    if where.reference is not None:
+        conditions.append(_c.reference == where.reference)
+    if where.since is not None:
+        conditions.append(_c.created_at >= where.since)
+    if where.until is not None:
+        conditions.append(_c.created_at < where.until)
+    return conditions
+
+
+def _recharge_of(row: SqlRow) -> Recharge:
+    return Recharge(
+        id=row.id,
+        tenant=row.tenant,
+        drn=row.drn,
+        order=order_of(row.order, row.tenant),
+        state=RechargeState(row.state),
+        sts=sts_of(row),
+        requested=_units_of(row.requested, row.unit),
+        encoded=_units_of(row.encoded, row.unit),
+        taken=_units_of(row.taken, row.unit),
+        tid=row.tid,
+        rnd=row.rnd,
+        reveal=Reveal(row.reveal),
+        supply=SupplyState(row.supply),
+        dark_cause=None if row.dark_cause is None else DarkCause(row.dark_cause),
+        supply_at=row.supply_at,
+        created_at=row.created_at,
+        issued_at=row.issued_at,
+        reversed_at=row.reversed_at,
+        reversal_reason=row.reversal_reason,
+        changed_at=row.changed_at,
+    )
+
+
+def _units_of(value: Decimal | None, unit: str | None) -> Units | None:
+    return None if value is None or unit is None else Units(value, Unit(unit))
+
+
+def _born(recharge: Recharge) -> dict[str, object]:
+    return {
+        "tenant": recharge.tenant,
+        "id": recharge.id,
+        "idempotency_key": recharge.order.idempotency_key,
+        "drn": recharge.drn,
+        "order": order_json(recharge.order),
+        "reference": recharge.order.reference,
+        "created_at": recharge.created_at,
+    }
+
+
+def _changing(recharge: Recharge) -> dict[str, object]:
+    amounts = (recharge.requested, recharge.encoded, recharge.taken)
+    units = {amount.unit for amount in amounts if amount is not None}
+    assert len(units) <= 1, "one recharge, one unit"
+    requested, encoded, taken = (None if amount is None else amount.value for amount in amounts)
+    return {
+        "state": recharge.state,
+        "unit": next(iter(units), None),
+        "requested": requested,
+        "encoded": encoded,
+        "taken": taken,
+        "tid": recharge.tid,
+        "rnd": recharge.rnd,
+        "reveal": recharge.reveal,
+        "supply": recharge.supply,
+        "dark_cause": recharge.dark_cause,
+        "supply_at": recharge.supply_at,
+        "issued_at": recharge.issued_at,
+        "reversed_at": recharge.reversed_at,
+        "reversal_reason": recharge.reversal_reason,
+        "changed_at": recharge.changed_at,
+        **sts_columns(recharge.sts),
+    }
+
+
+_LISTING = Listing(
+    table=recharges,
+    columns=(_c.created_at, _c.id),
+    kinds=(datetime, str),
+    key=lambda recharge: (recharge.created_at, recharge.id),
+    record=_recharge_of,
+    newest_first=True,
+)

@@ -1,0 +1,129 @@
+"""Transactions: all collections on one connection, and an end that nothing can cut short.
+
+A task may be cancelled anywhere. Commit and rollback run to their end nevertheless, and a
+connection that was left in the middle of a statement is thrown away, never given to the next.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from adapters.store.api_keys import SqlApiKeys
+from adapters.store.attempts import SqlAttempts
+from adapters.store.deliveries import SqlDeliveries
+from adapters.store.engine import Engines, open_engines
+from adapters.store.events import SqlEvents
+from adapters.store.meters import SqlMeters
+from adapters.store.polls import SqlPolls
+from adapters.store.readings import SqlReadings
+from adapters.store.recharges import SqlRecharges
+from adapters.store.statements import Statements, connect, store_errors
+from adapters.store.supply_groups import SqlSupplyGroups
+from adapters.store.tenants import SqlTenants
+from adapters.store.tids import SqlTids
+from adapters.store.tokens import SqlTokens
+from adapters.store.usage_points import SqlUsagePoints
+from adapters.store.vending_keys import SqlVendingKeys
+
+
+class SqlTransaction:
+    """The collections of the store port, in one transaction."""
+
+    def __init__(self, run: Statements) -> None:
+        self.tenants = SqlTenants(run)
+        self.meters = SqlMeters(run)
+        self.usage_points = SqlUsagePoints(run)
+        self.supply_groups = SqlSupplyGroups(run)
+        self.tids = SqlTids(run)
+        self.recharges = SqlRecharges(run)
+        self.tokens = SqlTokens(run)
+        self.deliveries = SqlDeliveries(run)
+        self.attempts = SqlAttempts(run)
+        self.readings = SqlReadings(run)
+        self.events = SqlEvents(run)
+        self.polls = SqlPolls(run)
+        self.api_keys = SqlApiKeys(run)
+        self.vending_keys = SqlVendingKeys(run)
+
+
+class SqlStore:
+    """The store port on SQLite or PostgreSQL. Raises StoreDown while the database is away.
+
+    StoreDown out of a commit leaves open whether it happened, as any network does: callers
+    repeat by the id of what they wrote.
+    """
+
+    def __init__(self, engines: Engines) -> None:
+        self._engines = engines
+
+    @classmethod
+    def open(cls, url: str) -> "SqlStore":
+        """The store at a database URL; connects when first used. Raises ValueError."""
+        return cls(open_engines(url))
+
+    async def aclose(self) -> None:
+        """Close every connection; transactions must have ended."""
+        await self._engines.aclose()
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[SqlTransaction]:
+        """A transaction that writes: committed when left, rolled back by an exception."""
+        async with self._engines.gate:
+            connection = await connect(self._engines.writer)
+            try:
+                yield SqlTransaction(Statements(connection, locks=True))
+            except BaseException:
+                await to_its_end(_undo(connection))
+                raise
+            await to_its_end(_keep(connection))
+
+    @asynccontextmanager
+    async def look(self) -> AsyncIterator[SqlTransaction]:
+        """A transaction that reads; it never waits for one that writes."""
+        connection = await connect(self._engines.reader)
+        try:
+            yield SqlTransaction(Statements(connection, locks=False))
+        finally:
+            await to_its_end(_undo(connection))
+
+
+async def _keep(connection: AsyncConnection) -> None:
+    try:
+        with store_errors():
+            await connection.commit()
+    except BaseException:
+        await connection.invalidate()
+        raise
+    finally:
+        await connection.close()
+
+
+async def _undo(connection: AsyncConnection) -> None:
+    try:
+        await connection.rollback()
+    except (SQLAlchemyError, OSError):
+        await connection.invalidate()
+    finally:
+        await connection.close()
+
+
+async def to_its_end(work: Coroutine[None, None, None]) -> None:
+    """Run to the end whoever cancels us meanwhile; then let the cancellation go on.
+
+    Bounded by the time-outs of the connection.
+    """
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        if not task.cancelled():
+            task.exception()
+        raise cancelled
+    task.result()
