@@ -231,7 +231,7 @@ class Delivery:
     def _handed(self, now: datetime) -> "Delivery":
         if self.state not in OPEN_STATES | {DeliveryState.UNRESOLVED} or self.handed_at:
             return self
-        return replace(self, handed_at=now, changed_at=now)
+        return replace(self, handed_at=now, hand_attempts=0, hand_not_before=None, changed_at=now)
 
     def _cancelled(self, now: datetime) -> "Delivery":
         if self.state is not DeliveryState.WAITING or self.out:

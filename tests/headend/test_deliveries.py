@@ -92,10 +92,11 @@ MAYBE_TAKEN = {
     (U, Fact.REFUSED): N,
     (U, Fact.EXPIRED): N,
 }
-CELLS = list(product(DeliveryState, Fact))
+Cell = tuple[DeliveryState, Fact]
+CELLS: list[Cell] = list(product(DeliveryState, Fact))
 
 
-def expected(table: dict[tuple[DeliveryState, Fact], DeliveryState], cell: tuple) -> DeliveryState:
+def expected(table: dict[tuple[DeliveryState, Fact], DeliveryState], cell: Cell) -> DeliveryState:
     state, fact = cell
     if fact is Fact.SEEN:
         return D

@@ -10,10 +10,24 @@ from headend.readings import Quality, Reading, ReadingType, judge
 T0 = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 
-def a_reading(value: int, *, minutes: int = 0, kind=ReadingType.ENERGY_IMPORT_WH, **more: object):
+def a_reading(
+    value: int,
+    *,
+    minutes: int = 0,
+    kind: ReadingType = ReadingType.ENERGY_IMPORT_WH,
+    received_at: datetime | None = None,
+    quality: Quality = Quality.GOOD,
+) -> Reading:
     at = T0 + timedelta(minutes=minutes)
-    fields = {"taken_at": at, "received_at": at} | more
-    return Reading(tenant=TenantId("t"), drn=Drn("12345678903"), type=kind, value=value, **fields)
+    return Reading(
+        tenant=TenantId("t"),
+        drn=Drn("12345678903"),
+        type=kind,
+        value=value,
+        taken_at=at,
+        received_at=received_at or at,
+        quality=quality,
+    )
 
 
 @pytest.mark.parametrize(
