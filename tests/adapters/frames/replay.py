@@ -1,0 +1,53 @@
+"""Replays a `.frames` file: `> hex` is what we must send, `< hex` what then comes.
+
+`< silence` is a reply that never comes; whatever follows two blanks is a remark; `#` begins a line
+that is one. Time is the event loop's, so that a replay may run on virtual time.
+"""
+
+import asyncio
+import re
+from pathlib import Path
+
+from adapters.transport.address import Address
+
+FRAMES = Path(__file__).parent
+_LINE = re.compile(r"([<>]) (silence|(?:[0-9a-f]{2} ?)+)(?:\s{2,}.*)?$")
+
+
+class Replay:
+    """A transport that plays one file. `finished`: every line was used."""
+
+    def __init__(self, name: str) -> None:
+        lines = (FRAMES / f"{name}.frames").read_text().splitlines()
+        self._lines = [_parsed(line) for line in lines if not line.startswith("#")]
+
+    async def open(self, address: Address) -> "Replay":
+        return self
+
+    @property
+    def finished(self) -> bool:
+        return not self._lines
+
+    async def write(self, data: bytes, *, timeout: float) -> None:
+        direction, frame = self._lines.pop(0) if self._lines else ("", b"")
+        assert (direction, frame.hex(" ")) == (">", data.hex(" "))
+
+    async def read(self, max_bytes: int, *, timeout: float) -> bytes:
+        if not self._lines or self._lines[0][0] == ">" or not self._lines[0][1]:
+            if self._lines and self._lines[0][0] == "<":
+                del self._lines[0]
+            await asyncio.sleep(timeout)
+            raise TimeoutError
+        return self._lines.pop(0)[1]
+
+    async def drop_input(self) -> int:
+        return 0
+
+    async def aclose(self) -> None:
+        pass
+
+
+def _parsed(line: str) -> tuple[str, bytes]:
+    found = _LINE.match(line)
+    assert found, f"this is no line of a recorded exchange: {line}"
+    return found[1], b"" if found[2] == "silence" else bytes.fromhex(found[2])
