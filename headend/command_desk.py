@@ -12,7 +12,7 @@ from headend.refusals import (
     CommandUnsupported,
     MalformedOrder,
     MeterNotInService,
-    RechargeDiffers,
+    OrderDiffers,
     SupplyCapReached,
     SupplyProtected,
     UnknownMeter,
@@ -84,9 +84,7 @@ class CommandDesk:
         async with self._store.begin() as tx:
             known = await tx.deliveries.find(tenant, ident)
             if known is not None:
-                if (known.drn, known.command) != (drn, command):
-                    raise RechargeDiffers(ident, "meter" if known.drn != drn else "order")
-                return known, False
+                return _same(known, drn, command), False
             meter = await self._meter(tx, tenant, drn, command)
             if isinstance(command, SetSupply):
                 _check_expiry(command, now=now)
@@ -130,6 +128,15 @@ class CommandDesk:
             raise SupplyCapReached(
                 f"this key has ordered {self._openings_per_hour} openings within the hour"
             )
+
+
+def _same(known: Delivery, drn: Drn, command: Command) -> Delivery:
+    """A repeat is an answer, a contradiction names its field."""
+    if known.drn != drn:
+        raise OrderDiffers(known.id, "meter")
+    if known.command != command:
+        raise OrderDiffers(known.id, "order")
+    return known
 
 
 def _check_expiry(order: SetSupply, *, now: datetime) -> None:

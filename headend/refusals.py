@@ -142,6 +142,17 @@ class RechargeDiffers(OrderRefused):
         super().__init__(f"recharge {recharge_id} is known: {field} differs", field=field)
 
 
+class OrderDiffers(OrderRefused):
+    """The same id came again with another order; `field` names the difference."""
+
+    slug = "order-differs"
+    title = "This id is known with another order"
+    status = 409
+
+    def __init__(self, ident: str, field: str) -> None:
+        super().__init__(f"order {ident} is known: {field} differs", field=field)
+
+
 class IdRequired(OrderRefused):
     slug = "id-required"
     title = "Bring an id or an Idempotency-Key"
