@@ -16,6 +16,17 @@ _TLS_FILES = frozenset({"cafile", "certfile", "keyfile"})
 _EXAMPLE = "write mqtt://user:password@host:1883?version=5, or mqtts:// with TLS"
 
 
+class _TlsSocket(ssl.SSLSocket):
+    """Closes itself when the handshake fails; paho only forgets it."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()
+            raise
+
+
 @unique
 class MqttVersion(StrEnum):
     """The two versions in use; 3.1.1 for brokers without MQTT 5."""
@@ -86,6 +97,7 @@ def _tls(scheme: str, files: dict[str, str]) -> ssl.SSLContext | None:
         raise Misconfigured("the broker's URL has a keyfile without its certfile")
     try:
         context = ssl.create_default_context(cafile=files.get("cafile"))
+        context.sslsocket_class = _TlsSocket
         if certfile := files.get("certfile"):
             context.load_cert_chain(certfile, files.get("keyfile"))
     except (OSError, ssl.SSLError) as exc:

@@ -1,8 +1,10 @@
 """The link to a broker: kept up for ever, nothing lost on it.
 
 Messages wait in a bounded queue and are acknowledged by whoever took them, after the commit. When
-the queue is full the connection is dropped: our session at the broker keeps what we did not
-acknowledge and sends it again. Expect repeats, and repeats out of order.
+the queue is full we stop reading, and go on once half of it is taken. A pause too long for the
+keep-alive ends the connection; our session at the broker keeps what we did not acknowledge and
+sends it again. Merely dropping the connection would not do: a broker that repeats more than the
+queue holds would begin with the same messages for ever.
 """
 
 import asyncio
@@ -13,7 +15,7 @@ import structlog
 
 from adapters.mqtt.address import BrokerAddress
 from adapters.mqtt.client import AckingClient
-from adapters.mqtt.counts import CONNECTED, CONNECTIONS, OVERFLOWS
+from adapters.mqtt.counts import CONNECTED, CONNECTIONS, PAUSES
 from adapters.mqtt.inbound import Inbound
 from headend.errors import NotSent, WireError
 from headend.ports import Chance
@@ -57,6 +59,11 @@ class MqttLink:
     def connected(self) -> bool:
         return self._up.is_set()
 
+    @property
+    def fault(self) -> WireError:
+        """Why we are not connected, or were not last time; new each time, to be raised."""
+        return type(self._fault)(str(self._fault))
+
     async def wait_connected(self) -> None:
         """Wait until commands can be sent."""
         await self._up.wait()
@@ -83,10 +90,9 @@ class MqttLink:
         Raises NotSent (nothing left us), NoAnswer (it may have gone), Misconfigured (the broker
         refuses our login or the topic).
         """
-        client = self._client
-        if client is None:
-            raise type(self._fault)(str(self._fault))
-        await client.publish_to(
+        if self._client is None or not self._up.is_set():
+            raise self.fault
+        await self._client.publish_to(
             topic, payload, expiry_s=expiry_s, reply=reply, correlation=correlation
         )
 
@@ -98,6 +104,8 @@ class MqttLink:
         batch = [self._queue.popleft() for _ in range(min(limit, len(self._queue)))]
         if len(self._queue) <= self._limit // 2:
             self._roomy.set()
+            if self._client is not None:
+                self._client.resume()
         return batch
 
     def redeliver(self) -> None:
@@ -106,21 +114,20 @@ class MqttLink:
             self._client.drop()
 
     async def _stay_connected(self) -> None:
-        client = AckingClient(
+        self._client = client = AckingClient(
             self._broker, client_id=self._client_id, window=self._limit // 2, hear=self._hear
         )
         try:
             await client.connect()
             await client.listen_to(self._filters, always=self._filters[0])
-            self._opened(client)
+            self._opened()
             await client.lost()
             raise NotSent(f"the connection to the broker {self._broker} is lost")
         finally:
             self._closed()
             await client.aclose()
 
-    def _opened(self, client: AckingClient) -> None:
-        self._client = client
+    def _opened(self) -> None:
         self._up.set()
         CONNECTIONS.labels(str(self._broker)).inc()
         CONNECTED.labels(str(self._broker)).set(1)
@@ -134,17 +141,17 @@ class MqttLink:
     def _note(self, error: WireError) -> None:
         if str(error) != str(self._fault):
             log.warning("no broker", broker=str(self._broker), error=str(error))
-        self._fault = error
+        self._fault = type(error)(str(error))  # without what its traceback holds
 
     def _hear(self, message: Inbound) -> bool:
-        """Queue one message, from within the network loop; False when there is no room."""
-        if len(self._queue) >= self._limit:
-            self._roomy.clear()
-            OVERFLOWS.inc()
-            return False
+        """Queue one message, from within the network loop; False when that was the last place."""
         self._queue.append(message)
         self._filled.set()
-        return True
+        if len(self._queue) < self._limit:
+            return True
+        self._roomy.clear()
+        PAUSES.inc()
+        return False
 
 
 def pause_s(failures: int, *, spread: float) -> float:

@@ -2,6 +2,7 @@
 
 aiomqtt acknowledges a message before anybody has it, and loses it when its queue is full. Here the
 paho client beneath hands each message over unacknowledged, and `acknowledge` follows the commit.
+Who has no room pauses reading: the broker then waits, and what is done is still acknowledged.
 Knows nothing of topics, queues or reconnecting.
 """
 
@@ -23,9 +24,11 @@ from adapters.mqtt.inbound import Acknowledgements, Inbound
 from headend.errors import Misconfigured, NoAnswer, NotSent
 
 KEEPALIVE_S = 15
-# Connecting and subscribing; a broker under load may take seconds for a TLS handshake.
+# A broker under load may take seconds for a TLS handshake.
 CONNECT_TIMEOUT_S = 10
 PUBLISH_TIMEOUT_S = 10
+# Behind all that the broker has kept for our session.
+SUBSCRIBE_TIMEOUT_S = 60
 CLOSE_TIMEOUT_S = 1
 # The broker keeps our session while we are away: a long weekend and more.
 SESSION_EXPIRY_S = 14 * 86_400
@@ -40,7 +43,7 @@ _QUIET.setLevel(logging.CRITICAL)  # what matters of it comes back as an error o
 
 _new_properties: Callable[[int], Properties] = Properties  # published without types
 
-# Takes one message from within the network loop; False when there is no room for it.
+# Takes one message from within the network loop; False when there is no room for another.
 Hear = Callable[[Inbound], bool]
 
 
@@ -67,6 +70,7 @@ class AckingClient(aiomqtt.Client):
         self._broker = broker
         self._v5 = v5
         self._most_owed = 2 * window + 1_000
+        self._paused = False
         self._hear = hear
         self._acks = Acknowledgements(lambda packet_id: self._client.ack(packet_id, 1))
         self._answers: dict[int, asyncio.Future[int]] = {}
@@ -98,14 +102,21 @@ class AckingClient(aiomqtt.Client):
 
         On MQTT 5 retained messages come with a new subscription only, those of `always` each time.
         """
+        wanted = (
+            [(topic, self._options(again=topic == always)) for topic in filters]
+            if self._v5
+            else [(topic, 1) for topic in filters]
+        )
+        subscribing = asyncio.ensure_future(self.subscribe(wanted, timeout=SUBSCRIBE_TIMEOUT_S))
         try:
-            codes = await self.subscribe(
-                [(topic, self._options(again=topic == always)) for topic in filters]
-                if self._v5
-                else [(topic, 1) for topic in filters]
-            )
+            await self._first_of(subscribing, timeout_s=SUBSCRIBE_TIMEOUT_S)
+            codes = subscribing.result() if subscribing.done() else ()
         except aiomqtt.MqttError as exc:
             raise NotSent(f"the broker {self._broker} does not answer: {exc}") from exc
+        finally:
+            subscribing.cancel()
+        if not codes:
+            raise NotSent(f"the connection to the broker {self._broker} is lost")
         for topic, code in zip(filters, [_number(code) for code in codes], strict=True):
             if code >= _FAILURE:
                 raise Misconfigured(f"the broker {self._broker} does not let us read {topic}")
@@ -125,10 +136,7 @@ class AckingClient(aiomqtt.Client):
         answer: asyncio.Future[int] = self._loop.create_future()
         self._answers[info.mid] = answer
         try:
-            either: set[asyncio.Future[Any]] = {answer, self._disconnected}
-            await asyncio.wait(
-                either, timeout=PUBLISH_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED
-            )
+            await self._first_of(answer, timeout_s=PUBLISH_TIMEOUT_S)
         finally:
             del self._answers[info.mid]
         if not answer.done():
@@ -138,6 +146,15 @@ class AckingClient(aiomqtt.Client):
     async def lost(self) -> None:
         """Wait until the connection is gone."""
         await asyncio.wait([self._disconnected])
+
+    def resume(self) -> None:
+        """There is room again: read on."""
+        sock = self._client.socket()
+        if not self._paused or sock is None:
+            return
+        self._paused = False
+        self._loop.add_reader(sock.fileno(), self._read)
+        self._loop.call_soon(self._read)  # what TLS has decrypted makes no socket readable
 
     def drop(self) -> None:
         """Leave; what is not acknowledged the broker keeps for our session."""
@@ -163,6 +180,14 @@ class AckingClient(aiomqtt.Client):
             else SubscribeOptions.RETAIN_SEND_IF_NEW_SUB
         )
         return SubscribeOptions(qos=1, retainHandling=handling)
+
+    async def _first_of(self, answer: asyncio.Future[Any], *, timeout_s: float) -> None:
+        """Wait for the broker's answer, the end of the connection, or too long."""
+        await asyncio.wait(
+            {answer, self._disconnected},
+            timeout=timeout_s,
+            return_when=asyncio.FIRST_COMPLETED,
+        )
 
     def _judge(self, code: int) -> None:
         if code == _NO_SUBSCRIBER:
@@ -191,7 +216,7 @@ class AckingClient(aiomqtt.Client):
         done = self._acks.owe(message.mid) if message.qos else _nothing
         inbound = Inbound(_topic(message), bytes(message.payload), message.retain, done)
         if not self._hear(inbound) or len(self._acks) > self._most_owed:
-            self.drop()
+            self._pause()
 
     def _on_publish(
         self,
@@ -205,8 +230,36 @@ class AckingClient(aiomqtt.Client):
         if answer is not None and not answer.done():
             answer.set_result(reason_code.value)
 
+    def _on_socket_open(self, client: paho.Client, userdata: Any, sock: Any) -> None:
+        def arm() -> None:
+            if sock.fileno() >= 0:
+                self._loop.add_reader(sock.fileno(), self._read)
+                self._misc_task = self._loop.create_task(self._misc_loop())
+
+        self._loop.call_soon_threadsafe(arm)
+
+    def _pause(self) -> None:
+        """Stop reading; the keep-alive ends a pause of more than twice its time."""
+        sock = self._client.socket()
+        if sock is not None:
+            self._paused = True
+            self._loop.remove_reader(sock.fileno())
+
+    def _read(self) -> None:
+        try:
+            self._client.loop_read()
+            while not self._paused and self._decrypted():
+                self._client.loop_read()
+        except Exception as exc:  # noqa: BLE001 - bytes that paho trips over end this connection only
+            if not self._disconnected.done():
+                self._disconnected.set_exception(exc)
+
+    def _decrypted(self) -> bool:
+        sock = self._client.socket()
+        return isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
+
     def _on_socket_register_write(self, client: paho.Client, userdata: Any, sock: Any) -> None:
-        # Also called from the thread that connects. By the time the loop comes to it, the socket
+        # Called from the thread that connects, too. By the time the loop comes to it, the socket
         # may be closed and its number be another's.
         def arm() -> None:
             if sock.fileno() >= 0:

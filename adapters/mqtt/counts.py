@@ -7,9 +7,9 @@ DROPPED = Counter(
     "Messages, or values in them, that made no sense and were acknowledged and dropped",
     ["reason"],
 )
-OVERFLOWS = Counter(
-    "headend_mqtt_overflows",
-    "Connections dropped by us because too many messages waited; the broker sends them again",
+PAUSES = Counter(
+    "headend_mqtt_pauses",
+    "Times that reading stopped because too many messages waited to be taken in",
 )
 CONNECTIONS = Counter("headend_mqtt_connections", "Connections made to a broker", ["broker"])
 CONNECTED = Gauge("headend_mqtt_connected", "1 while connected to the broker", ["broker"])

@@ -54,17 +54,8 @@ _QUALITIES = {
 }
 # These tell that the meter cannot be reached, or soon will not.
 _FAREWELLS = frozenset({EventType.POWER_DOWN, EventType.METER_SILENT})
-_UNREACHED = frozenset(
-    {
-        Reason.BUSY,
-        Reason.EXPIRED,
-        Reason.CLOCK_INVALID,
-        Reason.RETAINED,
-        Reason.NO_ANSWER,
-        Reason.UNKNOWN_METER,
-        Reason.MALFORMED,
-    }
-)
+# The meter itself said so.
+_JUDGED = frozenset({Reason.REFUSED, Reason.UNSUPPORTED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,7 +239,7 @@ def _reached(result: Result) -> bool:
         case Progress.DONE:
             return result.verb != "outcome"  # perhaps from the gateway's memory
         case Progress.FAILED:
-            return result.code is not None or result.reason not in _UNREACHED
+            return result.code is not None or result.reason in _JUDGED
         case _:
             return False
 

@@ -179,12 +179,13 @@ def _check(result: Result, *, unless_coded: bool = False) -> None:
         case Progress.FAILED if unless_coded and result.code is not None:
             return
         case Progress.FAILED:
-            # A reason that we do not know leaves everything open.
-            kind = _ERRORS.get(result.reason or "", NoAnswer)
-            raise kind(f"the gateway says {_short(result.reason)}")
+            raise _failure(result.reason)
         case _:
             raise NoAnswer("the gateway does not know how the command ended")
 
 
-def _short(reason: str | None) -> str:
-    return "that it failed, not why" if reason is None else reason[:40]
+def _failure(reason: str | None) -> WireError:
+    """A reason that we do not know leaves everything open, and may hold what it should not."""
+    if reason is None or reason not in _ERRORS:
+        return NoAnswer("the gateway says that it failed, but not why")
+    return _ERRORS[reason](f"the gateway says {reason}")
