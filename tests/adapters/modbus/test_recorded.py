@@ -220,6 +220,24 @@ async def test_a_meter_that_never_saw_the_token_says_nothing(play: type[Player])
         assert await session.token_outcome(the_token()) is None
 
 
+async def test_a_meter_that_never_had_a_token_says_nothing(play: type[Player]):
+    async with play("stsm/never-used").session() as session:
+        assert await session.token_outcome(the_token()) is None
+
+
+async def test_a_token_in_process_is_waited_for(play: type[Player]):
+    async with play("stsm/in-process").session() as session:
+        outcome = await session.token_outcome(the_token())
+    assert outcome is not None
+    assert outcome.result is TokenResult.ACCEPT
+
+
+async def test_a_result_that_does_not_come_is_no_answer(play: type[Player]):
+    with pytest.raises(NoAnswer, match="no result within"):
+        async with play("stsm/no-result").session() as session:
+            await session.enter_token(the_token(), attempt=0)
+
+
 # --- STSM: readings, supply, clock ---------------------------------------------------------------
 
 
@@ -269,6 +287,18 @@ async def test_an_expired_order_does_not_leave_us(play: type[Player]):
 async def test_the_clock_is_set_and_read_back(play: type[Player]):
     async with play("stsm/clock").session() as session:
         await session.set_clock(NOW)
+
+
+async def test_a_meter_that_keeps_its_own_time_is_a_refusal(play: type[Player]):
+    async with play("stsm/clock-kept").session() as session:
+        with pytest.raises(Refused, match="600 s off"):
+            await session.set_clock(NOW)
+
+
+async def test_a_meter_without_relay_takes_no_supply_order(play: type[Player]):
+    async with play("stsm/no-relay").session() as session:
+        with pytest.raises(Unsupported):
+            await session.set_supply(an_opening(), order_id="order-1")
 
 
 # --- who is there --------------------------------------------------------------------------------
