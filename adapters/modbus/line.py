@@ -30,7 +30,7 @@ from adapters.transport.opening import open_transport
 from headend.errors import NoAnswer, NotSent
 from protocols.modbus.blocks import Span
 
-# Half a second is what patient masters give slow meters; 220 ms is the slowest reply published.
+# The slowest reply published takes 220 ms and patient masters give 500; gateways add their own.
 TIMEOUT_S = 1.0
 QUIET_S = 1.0
 # Nobody waits longer than this for one late reply, however late the last one was.
