@@ -65,6 +65,8 @@ class Circuit:
     @property
     def cause(self) -> DarkCause | None:
         """Why there is no supply; None when there is, or when the button helps."""
+        if self.relay.closed:
+            return None
         if not self.relay.obeys:
             return DarkCause.RELAY_FAULT
         return next((dark for hold, dark in _CAUSE_OF.items() if hold in self.relay.holds), None)

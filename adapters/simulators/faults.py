@@ -59,6 +59,19 @@ class Faults:
         for name in Faults.__slots__:
             setattr(self, name, getattr(healthy, name))
 
+    def named(self) -> list[str]:
+        """The faults that are set, for people."""
+        present = {
+            "silent": self.silent,
+            "busy": self.busy,
+            f"slow {self.slow_s:g} s": self.slow_s > 0,
+            f"loses {self.to_lose}": self.to_lose > 0,
+            f"late {self.to_delay}": self.to_delay > 0,
+            f"garbles {self.to_garble}": self.to_garble > 0,
+            f"dies {self.dying}": self.dying is not None,
+        }
+        return [name for name, on in present.items() if on]
+
     def next_fate(self) -> Fate:
         """The fate of the answer about to be given; uses up one of each counted fault."""
         delay_s = self.slow_s

@@ -9,10 +9,11 @@ import math
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from enum import StrEnum, unique
+from typing import Annotated
 
 import aiomqtt
+import msgspec
 import paho.mqtt.client as paho
 import structlog
 from paho.mqtt.packettypes import PacketTypes
@@ -56,15 +57,17 @@ class MqttVersion(StrEnum):
     V5 = "5"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Broker:
+class Broker(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where the broker is, and how to speak to it."""
 
     host: str = "127.0.0.1"
-    port: int = 1883
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 1883
     username: str | None = None
-    password: str | None = field(default=None, repr=False)
+    password: str | None = None
     version: MqttVersion = MqttVersion.V5
+
+    def __repr__(self) -> str:
+        return f"Broker({self.host}:{self.port})"
 
 
 class MqttGateway:

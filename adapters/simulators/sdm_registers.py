@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from adapters.simulators.account import Account
+from adapters.simulators.faults import Faults
 from adapters.simulators.meter_clock import MICROSECOND
 from adapters.simulators.modbus_units import Refusal, RefusalCode
 
@@ -17,11 +18,12 @@ VOLTS, HERTZ = 230.0, 50.0
 
 
 class EnergyMeter:
-    """A load and an import register; `load` in W."""
+    """A load and an import register; `load` in W. `faults` is its wire."""
 
     def __init__(self, now: datetime, *, load: int = 0) -> None:
         self._account = Account(credit_milli=0, load=load, price_milli=0)
         self._lived_to = now
+        self.faults = Faults()
 
     @property
     def load(self) -> int:

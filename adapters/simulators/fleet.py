@@ -1,0 +1,252 @@
+"""A fleet of simulated meters, built from a description, running on its lines and gateways.
+
+It writes the list of its meters as the CSV that `headend meters import` reads, and tells under
+which URL each bus is to be reached.
+"""
+
+import asyncio
+import csv
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from itertools import count
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from adapters.simulators.fleet_description import (
+    FleetDescription,
+    GatewayDescription,
+    LineDescription,
+    Way,
+)
+from adapters.simulators.meter import SimulatedMeter
+from adapters.simulators.modbus_server import SimulatedLine
+from adapters.simulators.modbus_units import ModbusUnit
+from adapters.simulators.mqtt_meter import MqttGateway
+from adapters.simulators.plate import MeterSettings, Plate
+from adapters.simulators.sdm_registers import EnergyMeter, SdmRegisters
+from adapters.simulators.stsm_registers import StsmRegisters
+from adapters.transport.address import SerialAddress
+from headend.meters import Service
+from headend.ports import Clock
+from protocols.sts.drn import Drn
+from protocols.sts.tables import EncryptionAlgorithm
+
+COLUMNS = (
+    "drn",
+    "service",
+    "profile",
+    "bus",
+    "address",
+    "sgc",
+    "krn",
+    "ti",
+    "kt",
+    "ea",
+    "keypad",
+    "usage_point",
+    "contact_sms",
+    "contact_email",
+    "language",
+    "protected",
+)
+STSM, ENERGY, MQTT = "stsm", "eastron-sdm630", "amr-v1"
+# Tokens must be younger than the meter.
+AGE = timedelta(days=30)
+# Loads differ a little from meter to meter, and the same in every run.
+LOAD_SPREAD = 37
+STOP_S = 10.0
+
+Row = Mapping[str, str]
+
+
+class Fleet:
+    """Meters, lines and gateways. `async with fleet:` runs them; leaving it stops everything.
+
+    `meters`, `energy_meters` (by meter number) and `gateways` (by name) are there at once; `buses`,
+    bus name to URL, once it runs. Raises DescriptionRefused; entering raises OSError where a port
+    or device cannot be had.
+    """
+
+    def __init__(self, description: FleetDescription, *, clock: Clock) -> None:
+        self.meters: dict[str, SimulatedMeter] = {}
+        self.energy_meters: dict[str, EnergyMeter] = {}
+        self.gateways: dict[str, MqttGateway] = {}
+        self.buses: dict[str, str] = {}
+        self.clock = clock
+        self._description = description
+        self._key = description.vending_key()
+        self._serials = count(description.meters.first_serial)
+        self._rows: list[Row] = []
+        self._lines = [(line, self._line(line)) for line in description.lines]
+        for gateway in description.gateways:
+            self.gateways[gateway.name] = self._gateway(gateway)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    # --- running ---------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        try:
+            for description, line in self._lines:
+                self.buses[description.name] = await _open(description, line)
+        except OSError:
+            await self._close_lines()
+            raise
+        for gateway in self.gateways.values():
+            self._tasks.append(asyncio.create_task(gateway.run()))
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=STOP_S)
+        self._tasks.clear()
+        await self._close_lines()
+
+    async def connected(self) -> None:
+        """Wait until every gateway has reached its broker."""
+        for gateway in self.gateways.values():
+            await gateway.connected.wait()
+
+    async def _close_lines(self) -> None:
+        for _, line in self._lines:
+            await line.close()
+
+    # --- the list of meters ----------------------------------------------------------------------
+
+    @property
+    def rows(self) -> Sequence[Row]:
+        """One row a meter, with the columns of `headend meters import`."""
+        return tuple(self._rows)
+
+    def write_csv(self, path: Path) -> None:
+        """Write the list of meters; raises OSError."""
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, COLUMNS)
+            writer.writeheader()
+            writer.writerows(self._rows)
+
+    def _list(self, drn: Drn, profile: str, *, service: Service, bus: str, address: str) -> None:
+        fleet, key = self._description, self._key
+        contact = {
+            "contact_sms": fleet.contact_sms.replace("{serial}", drn.serial),
+            "contact_email": fleet.contact_email.replace("{serial}", drn.serial),
+        }
+        self._rows.append(
+            {
+                "drn": drn.digits,
+                "service": service.value,
+                "profile": profile,
+                "bus": bus,
+                "address": address,
+                "sgc": f"{key.sgc:06d}",
+                "krn": str(key.krn),
+                "ti": f"{fleet.meters.tariff_index:02d}",
+                "kt": str(int(key.key_type)),
+                "ea": f"{fleet.meters.ea:02d}",
+                "keypad": "none" if profile == ENERGY else "meter",
+                "usage_point": f"UP-{drn.serial}",
+                **contact,
+                "language": fleet.language,
+                "protected": "false",
+            }
+        )
+
+    # --- building --------------------------------------------------------------------------------
+
+    def _line(self, description: LineDescription) -> SimulatedLine:
+        units: dict[int, ModbusUnit] = {}
+        for unit in range(1, description.meters + 1):
+            meter = self._meter(description.service)
+            units[unit] = ModbusUnit(StsmRegisters(meter), meter, meter.faults)
+            self._list(
+                meter.plate.drn,
+                STSM,
+                service=description.service,
+                bus=description.name,
+                address=str(unit),
+            )
+        for unit in range(len(units) + 1, len(units) + 1 + description.energy_meters):
+            drn = self._next_drn()
+            energy = EnergyMeter(self.clock.now(), load=self._load(drn))
+            self.energy_meters[drn.digits] = energy
+            units[unit] = ModbusUnit(SdmRegisters(energy), energy, energy.faults)
+            self._list(
+                drn,
+                ENERGY,
+                service=Service.ELECTRICITY,
+                bus=description.name,
+                address=str(unit),
+            )
+        return SimulatedLine(units, clock=self.clock)
+
+    def _gateway(self, description: GatewayDescription) -> MqttGateway:
+        meters = [self._meter(description.service) for _ in range(description.meters)]
+        for meter in meters:
+            self._list(
+                meter.plate.drn,
+                MQTT,
+                service=description.service,
+                bus=description.bus,
+                address=description.name,
+            )
+        return MqttGateway(
+            description.name,
+            {meter.drn: meter for meter in meters},
+            tenant=self._description.tenant,
+            broker=self._description.broker,
+            clock=self.clock,
+            reading_interval_s=self._description.reading_interval_s,
+        )
+
+    def _meter(self, service: Service) -> SimulatedMeter:
+        common, drn = self._description.meters, self._next_drn()
+        now = self.clock.now()
+        plate = Plate.keyed(
+            drn.digits,
+            self._key,
+            made_at=now - AGE,
+            tariff_index=common.tariff_index,
+            algorithm=EncryptionAlgorithm(common.ea),
+            service=service,
+        )
+        settings = MeterSettings(
+            needs_button=common.needs_button,
+            processing_s=common.processing_s,
+            drift_ppm=common.drift_ppm,
+        )
+        meter = SimulatedMeter(
+            plate, now, settings=settings, credit_milli=common.credit_milli, load=self._load(drn)
+        )
+        self.meters[meter.drn] = meter
+        return meter
+
+    def _next_drn(self) -> Drn:
+        code = self._description.meters.mfr_code
+        return Drn.build(mfr_code=code, serial=f"{next(self._serials):08d}")
+
+    def _load(self, drn: Drn) -> int:
+        load = self._description.meters.load
+        return load + int(drn.serial) % 10 * LOAD_SPREAD if load else 0
+
+
+async def _open(description: LineDescription, line: SimulatedLine) -> str:
+    """Open a line and return its URL."""
+    host, port = description.host, description.port
+    match description.way:
+        case Way.TCP:
+            return f"tcp://{host}:{await line.serve_tcp(host=host, port=port)}"
+        case Way.RTU_OVER_TCP:
+            return f"tcp://{host}:{await line.serve_rtu_over_tcp(host=host, port=port)}"
+        case Way.TERMINAL:
+            return f"serial://{line.serve_terminal()}"
+        case Way.SERIAL:
+            assert description.device is not None, "checked with the description"
+            await line.serve_serial(SerialAddress(path=description.device))
+            return f"serial://{description.device}"
