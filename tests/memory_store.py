@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
+from functools import cached_property
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -57,29 +58,77 @@ class MemoryStore:
 
 
 class MemoryTransaction:
-    """All collections over one set of views."""
+    """All collections, each with its view made when it is first asked for."""
 
     def __init__(self, tables: Mapping[str, Table[Any, Any]], *, reads_only: bool = False) -> None:
-        views = {name: View(table, reads_only=reads_only) for name, table in tables.items()}
-        self._views = views
-        self.tenants = MemoryTenants(views["tenants"])
-        self.meters = MemoryMeters(views["meters"])
-        self.usage_points = MemoryUsagePoints(views["usage_points"])
-        self.supply_groups = MemorySupplyGroups(views["supply_groups"])
-        self.tids = MemoryTids(views["tids"])
-        self.recharges = MemoryRecharges(views["recharges"])
-        self.tokens = MemoryTokens(views["tokens"])
-        self.deliveries = MemoryDeliveries(views["deliveries"], self.meters, self.tokens)
-        self.attempts = MemoryAttempts(views["attempts"])
-        self.readings = MemoryReadings(views["readings"])
-        self.events = MemoryEvents(views["events"])
-        self.polls = MemoryPolls(views["polls"], self.meters)
-        self.api_keys = MemoryApiKeys(views["api_keys"])
-        self.vending_keys = MemoryVendingKeys(views["vending_keys"])
+        self._tables = tables
+        self._reads_only = reads_only
+        self._views: list[View[Any, Any]] = []
 
     def write_down(self) -> None:
-        for view in self._views.values():
+        for view in self._views:
             view.write_down()
+
+    def _view(self, name: str) -> View[Any, Any]:
+        view = View(self._tables[name], reads_only=self._reads_only)
+        self._views.append(view)
+        return view
+
+    @cached_property
+    def tenants(self) -> "MemoryTenants":
+        return MemoryTenants(self._view("tenants"))
+
+    @cached_property
+    def meters(self) -> "MemoryMeters":
+        return MemoryMeters(self._view("meters"))
+
+    @cached_property
+    def usage_points(self) -> "MemoryUsagePoints":
+        return MemoryUsagePoints(self._view("usage_points"))
+
+    @cached_property
+    def supply_groups(self) -> "MemorySupplyGroups":
+        return MemorySupplyGroups(self._view("supply_groups"))
+
+    @cached_property
+    def tids(self) -> "MemoryTids":
+        return MemoryTids(self._view("tids"))
+
+    @cached_property
+    def recharges(self) -> "MemoryRecharges":
+        return MemoryRecharges(self._view("recharges"))
+
+    @cached_property
+    def tokens(self) -> "MemoryTokens":
+        return MemoryTokens(self._view("tokens"))
+
+    @cached_property
+    def deliveries(self) -> "MemoryDeliveries":
+        return MemoryDeliveries(self._view("deliveries"), self.meters, self.tokens)
+
+    @cached_property
+    def attempts(self) -> "MemoryAttempts":
+        return MemoryAttempts(self._view("attempts"))
+
+    @cached_property
+    def readings(self) -> "MemoryReadings":
+        return MemoryReadings(self._view("readings"))
+
+    @cached_property
+    def events(self) -> "MemoryEvents":
+        return MemoryEvents(self._view("events"))
+
+    @cached_property
+    def polls(self) -> "MemoryPolls":
+        return MemoryPolls(self._view("polls"), self.meters)
+
+    @cached_property
+    def api_keys(self) -> "MemoryApiKeys":
+        return MemoryApiKeys(self._view("api_keys"))
+
+    @cached_property
+    def vending_keys(self) -> "MemoryVendingKeys":
+        return MemoryVendingKeys(self._view("vending_keys"))
 
 
 def _tables() -> dict[str, Table[Any, Any]]:

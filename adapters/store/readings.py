@@ -19,7 +19,11 @@ _END_OF_TIME = datetime(9999, 1, 1, tzinfo=UTC)
 _c = readings.c
 _ADD = {dialect: statement.returning(_c.type) for dialect, statement in new_only(readings).items()}
 # One look into the primary key for each type, however long the history is.
-_type = values(column("type", String), name="types").data([(type_.value,) for type_ in ReadingType])
+_type = (
+    values(column("type", String), name="types")
+    .data([(type_.value,) for type_ in ReadingType])
+    .cte()
+)
 _newer = readings.alias("newer")
 _newest_at = (
     select(_newer.c.taken_at)

@@ -9,11 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TypeAlias
 
-from sqlalchemy import Executable, Row
+from sqlalchemy import CursorResult, Executable, Row
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from adapters.store.uncut import to_its_end
 from headend.errors import Stale, StoreDown
 
 SqlRow: TypeAlias = Row[*tuple[object, ...]]
@@ -42,31 +43,29 @@ class Statements:
         self.locks = locks
 
     async def rows(self, statement: Executable, parameters: Parameters) -> Sequence[SqlRow]:
-        with store_errors():
-            result = await self._connection.execute(statement, parameters)
-        return result.all()
+        return (await self._execute(statement, parameters)).all()
 
     async def row(self, statement: Executable, parameters: Parameters) -> SqlRow | None:
-        with store_errors():
-            result = await self._connection.execute(statement, parameters)
-        return result.first()
+        return (await self._execute(statement, parameters)).first()
 
     async def changed(self, statement: Executable, parameters: Parameters) -> int:
         """How many rows the statement changed."""
-        with store_errors():
-            result = await self._connection.execute(statement, parameters)
-        return result.rowcount
+        return (await self._execute(statement, parameters)).rowcount
 
     async def returned(self, statement: Executable, many: Sequence[Parameters]) -> Sequence[SqlRow]:
         """What a statement returns that is run for many sets of parameters."""
-        with store_errors():
-            result = await self._connection.execute(statement, many)
-        return result.all()
+        return (await self._execute(statement, many)).all()
 
     async def change(self, statement: Executable, parameters: Parameters, *, what: str) -> None:
         """Change exactly one row; raises Stale when it is not as it was read."""
         if not await self.changed(statement, parameters):
             raise Stale(what)
+
+    async def _execute(
+        self, statement: Executable, parameters: Parameters | Sequence[Parameters]
+    ) -> CursorResult[*tuple[object, ...]]:
+        with store_errors():
+            return await to_its_end(self._connection.execute(statement, parameters))
 
 
 @contextmanager

@@ -1,11 +1,10 @@
 """Transactions: all collections on one connection, and an end that nothing can cut short.
 
-A task may be cancelled anywhere. Commit and rollback run to their end nevertheless, and a
-connection that was left in the middle of a statement is thrown away, never given to the next.
+A task may be cancelled anywhere. What runs on the connection then, statement, commit or rollback,
+runs to its end all the same, so that the next one gets a connection in order.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -25,6 +24,7 @@ from adapters.store.supply_groups import SqlSupplyGroups
 from adapters.store.tenants import SqlTenants
 from adapters.store.tids import SqlTids
 from adapters.store.tokens import SqlTokens
+from adapters.store.uncut import to_its_end
 from adapters.store.usage_points import SqlUsagePoints
 from adapters.store.vending_keys import SqlVendingKeys
 
@@ -108,22 +108,3 @@ async def _undo(connection: AsyncConnection) -> None:
         await connection.invalidate()
     finally:
         await connection.close()
-
-
-async def to_its_end(work: Coroutine[None, None, None]) -> None:
-    """Run to the end whoever cancels us meanwhile; then let the cancellation go on.
-
-    Bounded by the time-outs of the connection.
-    """
-    task = asyncio.ensure_future(work)
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        if not task.cancelled():
-            task.exception()
-        raise cancelled
-    task.result()
