@@ -55,7 +55,8 @@ STSM, ENERGY, MQTT = "stsm", "eastron-sdm630", "amr-v1"
 AGE = timedelta(days=30)
 # Loads differ a little from meter to meter, and the same in every run.
 LOAD_SPREAD = 37
-STOP_S = 10.0
+STOP_TRIES = 5
+STOP_TRY_S = 3.0
 
 Row = Mapping[str, str]
 
@@ -81,7 +82,8 @@ class Fleet:
         self._lines = [(line, self._line(line)) for line in description.lines]
         for gateway in description.gateways:
             self.gateways[gateway.name] = self._gateway(gateway)
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._group = asyncio.TaskGroup()
 
     # --- running ---------------------------------------------------------------------------------
 
@@ -92,8 +94,9 @@ class Fleet:
         except OSError:
             await self._close_lines()
             raise
+        await self._group.__aenter__()
         for gateway in self.gateways.values():
-            self._tasks.append(asyncio.create_task(gateway.run()))
+            self._tasks.add(self._group.create_task(gateway.run(), name=gateway.name))
         return self
 
     async def __aexit__(
@@ -102,12 +105,20 @@ class Fleet:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=STOP_S)
-        self._tasks.clear()
-        await self._close_lines()
+        try:
+            await self._end_gateways()
+            await self._group.__aexit__(kind, error, trace)
+        finally:
+            await self._close_lines()
+
+    async def _end_gateways(self) -> None:
+        """Cancel until they have ended: connecting can swallow a cancellation on Python 3.11."""
+        running = self._tasks
+        for _ in range(STOP_TRIES):
+            for task in running:
+                task.cancel()
+            if running:
+                _, running = await asyncio.wait(running, timeout=STOP_TRY_S)
 
     async def connected(self) -> None:
         """Wait until every gateway has reached its broker."""

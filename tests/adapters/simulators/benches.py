@@ -7,6 +7,7 @@ from pathlib import Path
 from adapters.simulators.meter import SimulatedMeter
 from adapters.simulators.plate import MeterSettings, Plate
 from headend.meters import Service
+from headend.tokens import TokenResult
 from protocols.sts.cipher import cipher_for
 from protocols.sts.credit import CreditUnits
 from protocols.sts.drn import MeterPan
@@ -26,17 +27,24 @@ START = datetime(2026, 1, 5, 8, tzinfo=UTC)
 MADE = datetime(2014, 1, 1, tzinfo=UTC)
 
 
-def a_key(**changed) -> VendingKey:
-    attributes = {
-        "value": TEST_KEY,
-        "dkga": Dkga.HMAC_SHA_256,
-        "sgc": 201457,
-        "krn": 1,
-        "base_date": BaseDate.Y2014,
-        "ken": 255,
-        "key_type": KeyType.UNIQUE,
-    }
-    return VendingKey(**(attributes | changed))
+def a_key(
+    *,
+    value: bytes = TEST_KEY,
+    sgc: int = 201457,
+    krn: int = 1,
+    base_date: BaseDate = BaseDate.Y2014,
+    ken: int = 255,
+    key_type: KeyType = KeyType.UNIQUE,
+) -> VendingKey:
+    return VendingKey(
+        value=value,
+        dkga=Dkga.HMAC_SHA_256,
+        sgc=sgc,
+        krn=krn,
+        base_date=base_date,
+        ken=ken,
+        key_type=key_type,
+    )
 
 
 def a_meter(
@@ -105,3 +113,13 @@ class Bench:
 
     def types(self, digits: str):
         return self.meter.customer_types(digits, self.now).result
+
+    def told(self) -> TokenResult | None:
+        """The result that remote entry shows."""
+        shown = self.meter.token_port.shown
+        return shown.result if shown else None
+
+    def remembered(self, request: int) -> TokenResult | None:
+        """The result that remote entry remembers of a request."""
+        known = self.meter.token_port.known(request)
+        return known.result if known else None

@@ -488,15 +488,15 @@ def test_a_request_is_answered_when_judged_and_repeated_without_acting():
     with pytest.raises(Busy):
         meter.submit(8, bench.credit(10), bench.now)
     bench.wait(0.5)
-    assert meter.token_port.known(7).result is ACCEPT
+    assert bench.remembered(7) is ACCEPT
     meter.submit(7, token, bench.now)
     assert meter.token_port.pending is None
-    assert meter.token_port.shown.result is ACCEPT
+    assert bench.told() is ACCEPT
     meter.submit(7, bench.credit(10), bench.now)
-    assert meter.token_port.shown.result is TokenResult.REQUEST_ID_USED
+    assert bench.told() is TokenResult.REQUEST_ID_USED
     meter.submit(9, token, bench.now)
     bench.wait(1)
-    assert meter.token_port.shown.result is USED
+    assert bench.told() is USED
 
 
 def test_a_locked_out_request_may_come_again_under_its_id():
@@ -506,11 +506,11 @@ def test_a_locked_out_request_may_come_again_under_its_id():
     token = bench.credit(10)
     bench.meter.submit(7, token, bench.now)
     bench.wait(1)
-    assert bench.meter.token_port.shown.result is LOCKED
+    assert bench.told() is LOCKED
     bench.wait(10)
     bench.meter.submit(7, token, bench.now)
     bench.wait(1)
-    assert bench.meter.token_port.shown.result is ACCEPT
+    assert bench.told() is ACCEPT
 
 
 @pytest.mark.parametrize(("dying", "credited"), [(Dying.BEFORE, 0), (Dying.AFTER, 1_000)])
@@ -528,7 +528,7 @@ def test_dying_in_the_middle_loses_the_answer_and_never_the_state(dying, credite
     assert bench.meter.credit_milli == 5_000 + credited
     bench.meter.submit(7, token, bench.now)
     bench.wait(1)
-    assert bench.meter.token_port.shown.result is ACCEPT
+    assert bench.told() is ACCEPT
     assert bench.meter.credit_milli == 6_000
 
 

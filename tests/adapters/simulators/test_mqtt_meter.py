@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import aiomqtt
 import pytest
@@ -18,6 +20,7 @@ from tests.servers.mosquitto import Mosquitto
 
 ROOT = "amr/v1/t1/gw-3"
 TIMEOUT_S = 5
+Body = dict[str, Any]
 
 
 class WallClock:
@@ -31,7 +34,7 @@ class Headend:
     def __init__(self, client: aiomqtt.Client, drn: str) -> None:
         self.client = client
         self.drn = drn
-        self.heard: list[tuple[str, dict | None, bool]] = []
+        self.heard: list[tuple[str, Body | None, bool]] = []
         self.news = asyncio.Condition()
 
     async def listen(self) -> None:
@@ -59,17 +62,17 @@ class Headend:
         payload = json.dumps(body | changed).encode()
         await self.client.publish(topic, payload, qos=1, retain=retain)
 
-    async def wait_for(self, wanted):
+    async def wait_for(self, wanted: Callable[[str, Body], bool]) -> Body:
         """The first body heard for which `wanted(topic, body)` holds."""
 
-        def found():
+        def found() -> list[Body]:
             return [body for topic, body, _ in self.heard if body and wanted(topic, body)]
 
         async with asyncio.timeout(TIMEOUT_S), self.news:
             await self.news.wait_for(found)
         return found()[0]
 
-    async def last(self, ident: str) -> dict:
+    async def last(self, ident: str) -> Body:
         """The last word on a command."""
         return await self.wait_for(
             lambda _, body: (
@@ -77,7 +80,7 @@ class Headend:
             )
         )
 
-    async def ask(self, ident: str, verb: str, **changed) -> dict:
+    async def ask(self, ident: str, verb: str, **changed) -> Body:
         """Send, and the last word on it that comes after."""
         self.heard = [entry for entry in self.heard if (entry[1] or {}).get("cmd") != ident]
         await self.send(ident, verb, **changed)
@@ -124,7 +127,7 @@ async def headend(gateway: MqttGateway, bench: Bench, mosquitto: Mosquitto):
         assert all(task.cancelled() for task in tasks)
 
 
-def a_token(digits: str, request: str = "R1") -> dict:
+def a_token(digits: str, request: str = "R1") -> Body:
     return {"token": digits, "request": request}
 
 
