@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from importlib.metadata import version
 
 from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
@@ -25,6 +24,7 @@ from api.routes import (
     supply_groups,
     usage_points,
 )
+from api.version import installed_version
 
 TITLE = "Metering head-end and prepayment gateway"
 DESCRIPTION = """
@@ -44,7 +44,7 @@ def create_app(head_end: HeadEnd) -> FastAPI:
     app = FastAPI(
         title=TITLE,
         description=DESCRIPTION,
-        version=version("headend"),
+        version=installed_version(),
         lifespan=_lifespan(head_end),
         docs_url=None,
         redoc_url=None,

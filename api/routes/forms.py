@@ -19,6 +19,7 @@ from pydantic import (
     StringConstraints,
     WithJsonSchema,
 )
+from pydantic_core import PydanticCustomError
 
 from headend.meters import Drn, parse_drn
 from headend.quantities import Unit, Units
@@ -68,7 +69,9 @@ class Told(BaseModel):
 
 def _rfc3339(value: object) -> object:
     if isinstance(value, str) and _RFC3339.fullmatch(value) is None:
-        raise ValueError("write a time as RFC 3339 with its offset, such as 2026-01-31T12:00:00Z")
+        raise PydanticCustomError(
+            "rfc3339", "write a time as RFC 3339 with its offset, such as 2026-01-31T12:00:00Z"
+        )
     return value
 
 
@@ -76,7 +79,7 @@ def _utc(value: datetime) -> datetime:
     try:
         return value.astimezone(UTC)
     except OverflowError:
-        raise ValueError("this time is out of range") from None
+        raise PydanticCustomError("rfc3339", "this time is out of range") from None
 
 
 Moment = Annotated[AwareDatetime, BeforeValidator(_rfc3339), AfterValidator(_utc)]

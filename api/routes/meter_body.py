@@ -104,7 +104,7 @@ class MeterForm(Asked):
 class MeterAsked(MeterForm):
     """A meter to add."""
 
-    drn: Annotated[str, StringConstraints(max_length=32), Field(examples=["01000000005"])]
+    drn: Annotated[str, StringConstraints(max_length=32), Field(examples=["01000000008"])]
     service: Service
 
     def meter(self, tenant: TenantId, *, now: datetime) -> Meter:

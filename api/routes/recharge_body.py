@@ -41,7 +41,7 @@ class RechargeAsked(Asked):
         Ident | None,
         Field(description="Your id of the sale; the same again is the same sale."),
     ] = None
-    meter: Annotated[str, StringConstraints(max_length=32), Field(examples=["01000000005"])]
+    meter: Annotated[str, StringConstraints(max_length=32), Field(examples=["01000000008"])]
     amount: Annotated[
         AmountAsked | None, Field(description="Units to sell; we make the token.")
     ] = None

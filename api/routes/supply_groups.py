@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from fastapi import APIRouter, Path, Response
 from pydantic import AfterValidator, Field, StrictInt, StringConstraints
+from pydantic_core import PydanticCustomError
 
 from api.auth import Keeper, Reader
 from api.documenting import explained
@@ -30,10 +31,8 @@ SgcPath = Annotated[str, Path(pattern=r"^[0-9]{6}$", description="Supply group c
 def _known_zone(name: str) -> str:
     try:
         ZoneInfo(name)
-    except (ValueError, OSError) as error:  # an unknown zone is a ZoneInfoNotFoundError, a KeyError
-        raise ValueError("no time zone of this name, such as Africa/Nairobi") from error
-    except KeyError as error:
-        raise ValueError("no time zone of this name, such as Africa/Nairobi") from error
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        raise PydanticCustomError("zone", "no such time zone; one is Africa/Nairobi") from None
     return name
 
 

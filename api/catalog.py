@@ -1,0 +1,51 @@
+"""What this head-end knows and where it leads: profiles, buses, and which bus speaks which."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from headend.bus import Bus
+from headend.meters import BusName, Capability, Meter, ProfileName
+
+
+@dataclass(frozen=True, slots=True)
+class KnownModels:
+    """Satisfies `meter_desk.Catalog`: profiles by dialect, and the dialect of each bus."""
+
+    by_dialect: Mapping[str, Mapping[ProfileName, Capability]]
+    dialects: Mapping[BusName, str]
+
+    def profiles(self) -> Mapping[ProfileName, Capability]:
+        return {name: can for known in self.by_dialect.values() for name, can in known.items()}
+
+    def buses(self) -> frozenset[BusName]:
+        return frozenset(self.dialects)
+
+    def bus_speaks(self, bus: BusName, profile: ProfileName) -> bool:
+        dialect = self.dialects.get(bus)
+        return dialect is not None and profile in self.by_dialect.get(dialect, {})
+
+
+@dataclass(frozen=True, slots=True)
+class Switchboard:
+    """Satisfies `recharge_desk.Routes`. `served` are the buses of this process; others look by
+    themselves, soon.
+    """
+
+    models: KnownModels
+    served: dict[BusName, Bus] = field(default_factory=dict)
+
+    def capabilities(self, meter: Meter) -> Capability:
+        """What can be done with a meter over its route."""
+        if meter.route is None or not self.models.bus_speaks(meter.route.bus, meter.profile):
+            return Capability.NONE
+        return self.models.profiles()[meter.profile]
+
+    def wake(self, bus: BusName) -> None:
+        """Let a bus look for work now."""
+        if served := self.served.get(bus):
+            served.wake()
+
+    def wake_all(self) -> None:
+        """Let every bus of this process look for work now."""
+        for bus in self.served.values():
+            bus.wake()

@@ -1,0 +1,36 @@
+"""The `headend` command."""
+
+import sys
+
+import typer
+
+from api.commands import groups, keys, meters, migrate, recharges, serve, vault, version
+
+app = typer.Typer(
+    name="headend",
+    help="Metering head-end and prepayment gateway: one payment, one token, any carrier.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("serve", epilog=serve.EPILOG)(serve.serve_command)
+app.command("migrate", epilog=migrate.EPILOG)(migrate.migrate_command)
+app.add_typer(keys.group, name="keys")
+app.add_typer(vault.group, name="vault")
+app.add_typer(meters.group, name="meters")
+app.add_typer(groups.group, name="groups")
+app.command("recharge", epilog=recharges.EPILOG)(recharges.recharge_command)
+app.add_typer(recharges.group, name="recharges")
+app.command("version", epilog=version.EPILOG)(version.version_command)
+
+
+def main() -> None:
+    """Entry point. Refuses `python -O`: assertions tell what only a bug can break."""
+    if not __debug__:
+        sys.exit("headend: do not run it under python -O; its assertions guard money")
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,388 @@
+"""Wiring: the only module that knows every concrete class, and puts them together.
+
+Everything else is given what it works with. A part that holds something (a port, a connection, a
+child) is closed when the `async with` block is left, in the reverse order.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import TypeAlias, cast
+
+from pydantic import SecretStr
+
+from adapters.chance import SystemChance
+from adapters.clock import WallClock
+from adapters.handover.email import EmailMessenger, SmtpSecurity, SmtpSettings
+from adapters.handover.file_outbox import FileOutbox
+from adapters.handover.message import load_templates
+from adapters.handover.router import Messenger, Router
+from adapters.handover.sms_http import SmsGateway, SmsGatewaySettings
+from adapters.modbus.driver import ModbusDriver
+from adapters.modbus.line import ModbusLine
+from adapters.modbus.profile import Profile as ModbusProfile
+from adapters.modbus.profile_files import load_profiles as load_modbus_profiles
+from adapters.mqtt.address import parse_broker_url
+from adapters.mqtt.broker import MqttLink
+from adapters.mqtt.driver import MqttDriver
+from adapters.mqtt.embedded import EmbeddedBroker
+from adapters.mqtt.profile import Profile as MqttProfile
+from adapters.mqtt.profile import load_profiles as load_mqtt_profiles
+from adapters.mqtt.topics import FILTERS
+from adapters.store import migrate as schema
+from adapters.store.transaction import SqlStore
+from adapters.vault.ea07_tables import load_tables
+from adapters.vault.key_import import import_keys, read_keys_file
+from adapters.vault.master_key import MasterKeys, load_master_keys
+from adapters.vault.software import SoftwareVault
+from api.catalog import KnownModels, Switchboard
+from api.head_end import HeadEnd, Work
+from api.settings import (
+    Handover,
+    ModbusBus,
+    MqttBus,
+    Role,
+    Settings,
+    SettingsRefused,
+    SmsHttp,
+    Smtp,
+)
+from headend.bus import Bus, BusPorts
+from headend.command_desk import CommandDesk
+from headend.errors import HeadendError, Misconfigured, StoreDown
+from headend.intake import Intake
+from headend.listening import listen
+from headend.meter_desk import MeterDesk
+from headend.meters import BusName, ProfileName, TenantId
+from headend.ports import Clock, Driver
+from headend.recharge_desk import RechargeDesk
+from headend.recharges import Json
+from headend.store import Store
+from headend.tending import Tending
+from headend.usage_points import ContactKind
+from headend.vending_keys import VendingKey
+
+SWEEP_EVERY_S = 60.0
+EMBEDDED_BUS = BusName("mqtt")
+MODBUS, MQTT = "modbus", "mqtt"
+ModbusProfiles: TypeAlias = Mapping[ProfileName, ModbusProfile]
+MqttProfiles: TypeAlias = Mapping[ProfileName, MqttProfile]
+
+
+class SchemaOld(HeadendError):
+    """The database is not at the version that this release wants; the text says what to run."""
+
+
+def new_clock() -> WallClock:
+    return WallClock()
+
+
+def new_chance() -> SystemChance:
+    return SystemChance()
+
+
+# --- store and vault --------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def open_store(settings: Settings) -> AsyncIterator[Store]:
+    """The database, at the version of this release; raises SettingsRefused, SchemaOld, StoreDown.
+
+    SQLite is brought up to date here; PostgreSQL wants `headend migrate`, run by a person.
+    """
+    url = settings.database_url.get_secret_value()
+    try:
+        if settings.embedded_database:
+            await _migrate_file(url)
+        else:
+            await _require_newest(url)
+        store = SqlStore.open(url)
+    except ValueError as error:
+        raise SettingsRefused(f"database_url: {error}") from None
+    try:
+        yield store
+    finally:
+        await store.aclose()
+
+
+async def migrate_database(settings: Settings) -> tuple[str | None, str]:
+    """Bring the schema to the newest version; the version before, and the one now."""
+    url = settings.database_url.get_secret_value()
+    try:
+        if settings.embedded_database:
+            _make_folder(Path(url.partition("///")[2]).parent)
+        before = await schema.current(url)
+        await schema.migrate(url)
+    except ValueError as error:
+        raise SettingsRefused(f"database_url: {error}") from None
+    return before, schema.newest()
+
+
+async def _migrate_file(url: str) -> None:
+    _make_folder(Path(url.partition("///")[2]).parent)
+    if await schema.current(url) != schema.newest():
+        await schema.migrate(url)
+
+
+async def _require_newest(url: str) -> None:
+    version = await schema.current(url)
+    if version != schema.newest():
+        raise SchemaOld(
+            f"the database is at version {version or 'none (empty)'}, this release wants"
+            f" {schema.newest()}; run: headend migrate"
+        )
+
+
+def load_masters(settings: Settings) -> MasterKeys:
+    """The master keys; the first start of a laptop makes one. Raises HeadendError."""
+    _make_folder(settings.master_key_file.parent)
+    return load_master_keys(settings.master_key_file, create=True)
+
+
+async def import_vending_keys(
+    settings: Settings, store: Store, file: Path, tenant: TenantId
+) -> Sequence[VendingKey]:
+    """Vending keys of a key ceremony's file into the store, sealed; all or none."""
+    keys = read_keys_file(file)
+    masters = load_masters(settings)
+    return await import_keys(store, masters, keys, tenant=tenant, now=new_clock().now())
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsRefused(f"folder {folder} cannot be made: {error.strerror}") from None
+
+
+# --- the head-end -----------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def head_end(settings: Settings) -> AsyncIterator[HeadEnd]:
+    """Everything a process of this role needs, not yet running; closed when the block is left.
+
+    Raises HeadendError for settings, keys or a database that cannot be used.
+    """
+    async with AsyncExitStack() as stack:
+        yield await _assemble(settings, stack)
+
+
+async def _assemble(settings: Settings, stack: AsyncExitStack) -> HeadEnd:
+    clock, chance = new_clock(), new_chance()
+    buses = _buses(settings)
+    models = _models(settings, buses)
+    if settings.embedded_broker is not None and settings.role is not Role.API:
+        await stack.enter_async_context(EmbeddedBroker(settings.embedded_broker))
+    store = await stack.enter_async_context(open_store(settings))
+    tables = load_tables(settings.ea07_tables_file) if settings.ea07_tables_file else None
+    vault = SoftwareVault(store, load_masters(settings), tables=tables)
+    board = Switchboard(models)
+    desk = RechargeDesk(store, vault, board, clock=clock, chance=chance)
+    ports = BusPorts(store=store, clock=clock, chance=chance, intake=Intake(store, clock, chance))
+    wires = _Wires(settings, ports, board, stack)
+    if settings.role is not Role.API:
+        for name, bus in buses.items():
+            wires.add(name, bus)
+        wires.works += await _tending(settings, ports, board, desk, stack)
+    return HeadEnd(
+        store=store,
+        module=vault,
+        clock=clock,
+        chance=chance,
+        catalog=models,
+        recharges=desk,
+        meters=_meter_desk(settings, store, models),
+        commands=CommandDesk(
+            store,
+            board,
+            clock=clock,
+            chance=chance,
+            openings_per_hour=settings.openings_per_hour,
+        ),
+        intake=ports.intake,
+        works=wires.works,
+        linked=wires.linked,
+    )
+
+
+@asynccontextmanager
+async def open_meters(settings: Settings) -> AsyncIterator[tuple[Store, MeterDesk]]:
+    """The store and the desk of the meters, for work that needs no wire."""
+    async with open_store(settings) as store:
+        yield store, _meter_desk(settings, store, _models(settings, _buses(settings)))
+
+
+def _meter_desk(settings: Settings, store: Store, models: KnownModels) -> MeterDesk:
+    every_s = settings.poll_interval_s
+    return MeterDesk(store, models, clock=new_clock(), poll_interval_s=every_s)
+
+
+# --- buses ------------------------------------------------------------------------------------
+
+
+def _buses(settings: Settings) -> Mapping[BusName, ModbusBus | MqttBus]:
+    """The buses of the settings, and that of the embedded broker."""
+    buses = {BusName(name): bus for name, bus in settings.buses.items()}
+    if settings.embedded_broker is None:
+        return buses
+    if EMBEDDED_BUS in buses:
+        raise SettingsRefused(
+            f"buses.{EMBEDDED_BUS}: the embedded broker has this name; leave out one of both"
+        )
+    return buses | {
+        EMBEDDED_BUS: MqttBus(url=SecretStr(EmbeddedBroker(settings.embedded_broker).url))
+    }
+
+
+def _models(settings: Settings, buses: Mapping[BusName, ModbusBus | MqttBus]) -> KnownModels:
+    modbus, mqtt = _profiles(settings)
+    return KnownModels(
+        by_dialect={
+            MODBUS: {name: profile.can for name, profile in modbus.items()},
+            MQTT: {name: profile.can for name, profile in mqtt.items()},
+        },
+        dialects={
+            name: MODBUS if isinstance(bus, ModbusBus) else MQTT for name, bus in buses.items()
+        },
+    )
+
+
+def _profiles(settings: Settings) -> tuple[ModbusProfiles, MqttProfiles]:
+    """Shipped profiles and those of the folders `modbus` and `mqtt` in each set folder."""
+    folders = settings.profile_folders
+    return (
+        load_modbus_profiles(*(folder / MODBUS for folder in folders)),
+        load_mqtt_profiles(*(folder / MQTT for folder in folders)),
+    )
+
+
+class _Wires:
+    """The buses of this process and what runs for them, as they are put together."""
+
+    def __init__(
+        self, settings: Settings, ports: BusPorts, board: Switchboard, stack: AsyncExitStack
+    ) -> None:
+        self._ports = ports
+        self._board = board
+        self._stack = stack
+        self._modbus, self._mqtt = _profiles(settings)
+        self.works: list[Work] = []
+        self.linked: dict[BusName, Callable[[], bool]] = {}
+
+    def add(self, name: BusName, settings: ModbusBus | MqttBus) -> None:
+        """Put one bus together; raises SettingsRefused."""
+        try:
+            match settings:
+                case ModbusBus():
+                    driver: Driver = self._modbus_driver(settings)
+                case MqttBus():
+                    driver = self._mqtt_driver(name, settings)
+        except (ValueError, Misconfigured) as error:
+            raise SettingsRefused(f"buses.{name}.url: {error}") from None
+        bus = Bus(name, slots=settings.slots, driver=driver, ports=self._ports)
+        self._board.served[name] = bus
+        self.works.append(Work(f"bus {name}", bus.serve))
+
+    def _modbus_driver(self, settings: ModbusBus) -> ModbusDriver:
+        line = ModbusLine(
+            settings.url,
+            framing=settings.framed,
+            timeout_s=settings.timeout_s,
+            quiet_s=settings.quiet_s,
+        )
+        self._stack.push_async_callback(line.aclose)
+        return ModbusDriver(line, self._modbus, self._ports.clock)
+
+    def _mqtt_driver(self, name: BusName, settings: MqttBus) -> MqttDriver:
+        link = MqttLink(
+            parse_broker_url(settings.url.get_secret_value()),
+            client_id=settings.client_id or f"headend-{name}",
+            filters=FILTERS,
+            chance=self._ports.chance,
+        )
+        driver = MqttDriver(
+            link,
+            bus=name,
+            profiles=self._mqtt,
+            clock=self._ports.clock,
+            chance=self._ports.chance,
+        )
+        self.works += [
+            Work(f"link {name}", driver.run),
+            Work(f"listener {name}", partial(listen, driver, self._ports.intake)),
+        ]
+        self.linked[name] = lambda: link.connected
+        return driver
+
+
+# --- people -----------------------------------------------------------------------------------
+
+
+async def _tending(
+    settings: Settings,
+    ports: BusPorts,
+    board: Switchboard,
+    desk: RechargeDesk,
+    stack: AsyncExitStack,
+) -> Sequence[Work]:
+    router = Router(
+        _messengers(settings.handover, ports.clock), load_templates(settings.handover.templates)
+    )
+    stack.push_async_callback(router.aclose)
+    tending = Tending(
+        ports.store, router, clock=ports.clock, chance=ports.chance, wake=board.wake_all
+    )
+    return [Work("tending", tending.serve), Work("sweeper", partial(_sweep, desk))]
+
+
+def _messengers(settings: Handover, clock: Clock) -> Mapping[ContactKind, Sequence[Messenger]]:
+    """Who carries what; the folder where nobody is set. Raises Misconfigured."""
+    outbox = FileOutbox(settings.outbox)
+    sms: Messenger = SmsGateway(_sms(settings.sms_http)) if settings.sms_http else outbox
+    mail: Messenger = EmailMessenger(_smtp(settings.smtp), clock) if settings.smtp else outbox
+    return {ContactKind.SMS: (sms,), ContactKind.EMAIL: (mail,)}
+
+
+def _smtp(settings: Smtp) -> SmtpSettings:
+    return SmtpSettings(
+        host=settings.host,
+        sender=settings.sender,
+        sender_name=settings.sender_name,
+        port=settings.port,
+        security=SmtpSecurity(settings.security),
+        user=settings.user,
+        password=_plain(settings.password),
+        ca_file=settings.ca_file,
+        timeout_s=settings.timeout_s,
+    )
+
+
+def _sms(settings: SmsHttp) -> SmsGatewaySettings:
+    return SmsGatewaySettings(
+        url=settings.url.get_secret_value(),
+        method=settings.method,
+        headers={name: value.get_secret_value() for name, value in settings.headers.items()},
+        json=cast(Json, settings.json_body),
+        form=settings.form,
+        user=settings.user,
+        password=_plain(settings.password),
+        answer_contains=settings.answer_contains,
+        ca_file=settings.ca_file,
+        plain_http=settings.plain_http,
+        timeout_s=settings.timeout_s,
+    )
+
+
+def _plain(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None
+
+
+async def _sweep(desk: RechargeDesk) -> None:
+    """Finish what a crash has left open: at start, and every minute."""
+    while True:
+        with suppress(StoreDown):
+            await desk.finish_open_recharges()
+        await asyncio.sleep(SWEEP_EVERY_S)
