@@ -10,16 +10,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from headend.agenda import Agenda, Turn
-from headend.commands import SetSupply
+from headend.commands import ChangeKey, EnterToken, Manage, SetSupply
 from headend.deliveries import Delivery, DeliveryMethod, DeliveryState, Fact
 from headend.errors import Stale, StoreDown, WireError
 from headend.intake import Intake
 from headend.meters import BusName, Capability, Meter
 from headend.outcomes import Outcome, attempt_of, write_outcome
-from headend.performing import Attempting, perform
+from headend.performing import Attempting, Sold, perform
 from headend.polling import Poll, due_again
 from headend.ports import Chance, Clock, Driver, Report
-from headend.quantities import Units
+from headend.recharges import Recharge
+from headend.rekeying import credit_first
 from headend.store import Leased, Store, Transaction
 from headend.supply import SupplyAction, SupplyReason
 
@@ -156,10 +157,10 @@ class Bus:
     async def _one_try(self, leased: Leased) -> Leased | None:
         """One token or command; what is left of the set to go on with, or None."""
         started_at = self._ports.clock.now()
-        unwanted, encoded = await self._look_again(leased)
+        settled, sold = await self._look_again(leased)
         attempting = Attempting()
-        if unwanted is not None:
-            outcome = unwanted
+        if settled is not None:
+            outcome = settled
         else:
             try:
                 async with asyncio.timeout(CONVERSATION_S):
@@ -167,7 +168,7 @@ class Bus:
                         self._driver,
                         leased,
                         clock=self._ports.clock,
-                        encoded=encoded,
+                        sold=sold,
                         attempting=attempting,
                     )
             except TimeoutError:
@@ -188,18 +189,25 @@ class Bus:
         except (TimeoutError, Stale, StoreDown):
             writing.cancel()
 
-    async def _look_again(self, leased: Leased) -> tuple[Outcome | None, Units | None]:
-        """Whether the command is still possible and wanted; and the amount to be credited."""
+    async def _look_again(self, leased: Leased) -> tuple[Outcome | None, Sold]:
+        """Whether the command is still possible and wanted; and what its tokens were made for."""
         delivery, meter = leased.delivery, leased.meter
+        if not delivery.may_send(self._driver.capabilities(meter.profile)):
+            return Outcome(fact=Fact.UNSUPPORTED, detail="the profile cannot do this"), Sold()
         async with self._ports.store.look() as tx:
-            if not delivery.may_send(self._driver.capabilities(meter.profile)):
-                return Outcome(fact=Fact.UNSUPPORTED, detail="the profile cannot do this"), None
-            if isinstance(delivery.command, SetSupply):
-                return await _supply_unwanted(tx, delivery, delivery.command, meter), None
-            if delivery.recharge_id is None:
-                return None, None
-            recharge = await tx.recharges.find(delivery.tenant, delivery.recharge_id)
-            return None, recharge.encoded if recharge else None
+            match delivery.command:
+                case SetSupply() as order:
+                    return await _supply_unwanted(tx, delivery, order, meter), Sold()
+                case ChangeKey():
+                    now = self._ports.clock.now()
+                    return await credit_first(tx, delivery, now=now), Sold()
+                case Manage():
+                    return None, Sold(sts=meter.sts)
+                case EnterToken() if delivery.recharge_id is not None:
+                    recharge = await tx.recharges.find(delivery.tenant, delivery.recharge_id)
+                    return None, _sold(recharge)
+                case _:
+                    return None, Sold()
 
     async def _write(self, leased: Leased, outcome: Outcome, started_at: datetime) -> Leased | None:
         """Write the outcome to the row as it is now, whoever changed it meanwhile."""
@@ -224,7 +232,7 @@ class Bus:
             )
             if after.state is not DeliveryState.SENDING or not ours:
                 return None
-            tokens = tuple(await tx.tokens.of(after.recharge_id or "", after.tenant))
+            tokens = tuple(await tx.tokens.of(after.id, after.tenant))
             return replace(leased, delivery=after, tokens=tokens)
 
     # --- one poll ------------------------------------------------------------------------------
@@ -267,6 +275,12 @@ class Bus:
                 return
             looking = bool(await tx.recharges.unlit(poll.tenant, poll.drn))
             await tx.polls.put(due_again(poll, now=now, answered=answered, looking=looking))
+
+
+def _sold(recharge: Recharge | None) -> Sold:
+    if recharge is None or recharge.order.tokens:
+        return Sold()  # brought by the back-office: under which key is theirs to know
+    return Sold(recharge.encoded, recharge.sts)
 
 
 async def _supply_unwanted(

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias, assert_never
 
-from headend.meters import Capability
+from headend.meters import Capability, StsConfiguration
 from headend.supply import SupplyAction, SupplyReason
+from headend.tokens import ManagementOrder
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +28,34 @@ class SetClock:
     """Set the meter's clock to the head-end's time at the moment of sending."""
 
 
-Command: TypeAlias = EnterToken | SetSupply | SetClock
+@dataclass(frozen=True, slots=True)
+class Manage:
+    """Enter one management or test token. Idempotent by its TID (class 1 changes nothing)."""
+
+    order: ManagementOrder
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeKey:
+    """Enter the tokens of a key change, all together and in order.
+
+    They carry no TID: after a doubt the meter's configuration is read, nothing is resent blindly.
+    """
+
+    present: StsConfiguration
+    to: StsConfiguration
+
+
+Command: TypeAlias = EnterToken | SetSupply | SetClock | Manage | ChangeKey
+
+# Those whose deliveries carry tokens that people can type.
+TOKEN_COMMANDS = (EnterToken, Manage, ChangeKey)
 
 
 def needs(command: Command) -> Capability:
     """What the profile must be able to do."""
     match command:
-        case EnterToken():
+        case EnterToken() | Manage() | ChangeKey():
             return Capability.ENTER_TOKEN
         case SetSupply():
             return Capability.SUPPLY_ORDER
@@ -46,9 +68,9 @@ def needs(command: Command) -> Capability:
 def priority(command: Command) -> int:
     """Lower goes first: token, then supply, then clock."""
     match command:
-        case EnterToken():
+        case EnterToken() | ChangeKey():
             return 0
-        case SetSupply():
+        case SetSupply() | Manage():
             return 1
         case SetClock():
             return 2

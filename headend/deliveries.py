@@ -50,6 +50,9 @@ class DeliveryState(StrEnum):
 OPEN_STATES = frozenset({DeliveryState.WAITING, DeliveryState.SENDING, DeliveryState.UNCERTAIN})
 
 
+_STOPPED = frozenset({DeliveryState.FAILED, DeliveryState.UNRESOLVED, DeliveryState.CANCELLED})
+
+
 @unique
 class Fact(StrEnum):
     """Something that happened to a delivery."""
@@ -70,6 +73,8 @@ class Fact(StrEnum):
     EXPIRED = "expired"
     CANCELLED = "cancelled"
     UNWANTED = "unwanted"
+    HELD = "held"
+    KEY_MISMATCH = "key_mismatch"
 
 
 @unique
@@ -81,6 +86,7 @@ class Confirmation(StrEnum):
     CREDIT_REGISTER = "credit_register"
     USED = "used"
     READ_BACK = "read_back"
+    PERSON = "person"
 
 
 class _To(Enum):
@@ -109,6 +115,9 @@ NEXT: Mapping[tuple[DeliveryState, Fact], _Target] = {
     (_S, Fact.REFUSED): _To.LOST,
     # The worker looked once more before sending, and the command is no longer wanted.
     (_S, Fact.UNWANTED): _To.UNWANTED,
+    # Not now: another delivery comes first, or the meter must forget a half key-change set.
+    (_S, Fact.HELD): _To.BACK,
+    (_S, Fact.KEY_MISMATCH): _To.LOST,
     # A meter's answer may come after we stopped waiting for it.
     (_U, Fact.USED): _To.USED,
     (_U, Fact.REFUSED): _To.LOST,
@@ -123,7 +132,8 @@ class Delivery:
 
     `rank` orders the deliveries of one meter (the first TID, or the time of ordering); `size` is
     the number of tokens of the set (1 for other commands) and `entered` how many of them are in;
-    `lockouts` counts the lock-outs met.
+    `lockouts` counts the lock-outs met; `doubted_at` is the last doubt; `stopped_by` is the fact
+    that ended it without the meter having taken it.
     """
 
     id: str
@@ -142,6 +152,7 @@ class Delivery:
     size: int = 1
     entered: int = 0
     maybe_taken: bool = False
+    doubted_at: datetime | None = None
     revealed: bool = False
     handed_at: datetime | None = None
     told_at: datetime | None = None
@@ -152,6 +163,7 @@ class Delivery:
     deadline: datetime
     confirmed_by: Confirmation | None = None
     confirmed_at: datetime | None = None
+    stopped_by: Fact | None = None
     result: TokenResult | None = None
     lease_id: str | None = None
     lease_until: datetime | None = None
@@ -208,6 +220,8 @@ class Delivery:
             return self
         marked = self._marked(fact, now=now)
         arrived = marked._arrive(target, now=now, by=by)
+        if arrived.state in _STOPPED:
+            return replace(arrived, stopped_by=fact)
         return arrived._scheduled(fact, now=now, spread=spread, until=until)
 
     def _taken(self, now: datetime, by: Confirmation, entered: int | None = None) -> "Delivery":
@@ -243,11 +257,13 @@ class Delivery:
             case Fact.LEASED:
                 return replace(self, attempts=self.attempts + 1, changed_at=now)
             case Fact.NO_ANSWER | Fact.NOT_READY:
-                return replace(self, maybe_taken=True, changed_at=now)
+                return replace(self, maybe_taken=True, doubted_at=now, changed_at=now)
             case Fact.LOCKED_OUT:
                 return replace(
                     self, attempts=self.attempts - 1, lockouts=self.lockouts + 1, changed_at=now
                 )
+            case Fact.HELD:
+                return replace(self, attempts=self.attempts - 1, changed_at=now)
             case Fact.UNSUPPORTED | Fact.MISCONFIGURED:
                 return replace(self, methods=self.methods - {DeliveryMethod.REMOTE}, changed_at=now)
             case _:
@@ -278,7 +294,7 @@ class Delivery:
     ) -> "Delivery":
         if self.state not in (DeliveryState.WAITING, DeliveryState.UNCERTAIN):
             return self
-        if fact is Fact.LOCKED_OUT and until is not None:
+        if fact in (Fact.LOCKED_OUT, Fact.HELD) and until is not None:
             return replace(self, not_before=until)
         longest_s = RETRY_MAX_S if self.handed_at is None else RETRY_MAX_HANDED_S
         tries = max(1, self.attempts)

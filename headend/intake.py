@@ -14,6 +14,7 @@ from headend.deliveries import OPEN_STATES, Confirmation, Delivery, DeliveryStat
 from headend.meters import Meter
 from headend.outcomes import Outcome, write_outcome
 from headend.ports import Chance, Clock, Report, TokenSeen
+from headend.quantities import Units
 from headend.readings import Reading, ReadingType, judge
 from headend.recharges import settle
 from headend.registers import register_shows
@@ -101,7 +102,7 @@ class Intake:
         if token is None:
             self.dropped["unknown_token"] += 1
             return
-        delivery = await tx.deliveries.of(token.recharge_id, token.tenant)
+        delivery = await tx.deliveries.find(token.tenant, token.delivery_id)
         if delivery is None or delivery.state is DeliveryState.DONE:
             return
         fact = _fact_told(seen, token)
@@ -135,13 +136,13 @@ class Intake:
         self, tx: Transaction, delivery: Delivery, report: Report, *, now: datetime
     ) -> None:
         recharge = await tx.recharges.find(delivery.tenant, delivery.recharge_id or "")
-        if recharge is None or recharge.encoded is None:
-            return
+        if recharge is None or not isinstance(recharge.encoded, Units):
+            return  # money is consumed at a price that the registers do not tell
         before = await tx.readings.latest(delivery.tenant, delivery.drn, before=recharge.created_at)
         after = {reading.type: reading for reading in report.readings}
         if not register_shows(before, after, recharge.encoded.value):
             return
-        (token,) = await tx.tokens.of(recharge.id, recharge.tenant)
+        (token,) = await tx.tokens.of(delivery.id, delivery.tenant)
         echo = TokenOutcome(result=TokenResult.ACCEPT, amount=recharge.encoded.value)
         outcome = Outcome(
             fact=Fact.SEEN,
@@ -173,8 +174,11 @@ async def _token_of(tx: Transaction, report: Report, seen: TokenSeen) -> Token |
 
 async def _amount_fits(tx: Transaction, token: Token, told: Decimal | None) -> bool:
     """Another vendor may have used the same minute: the amount tells whose token it was."""
-    recharge = await tx.recharges.find(token.tenant, token.recharge_id)
-    if recharge is None or recharge.encoded is None or told is None:
+    delivery = await tx.deliveries.find(token.tenant, token.delivery_id)
+    if delivery is None or delivery.recharge_id is None or told is None:
+        return True
+    recharge = await tx.recharges.find(token.tenant, delivery.recharge_id)
+    if recharge is None or recharge.encoded is None:
         return True
     return recharge.encoded.value == told
 

@@ -1,5 +1,6 @@
-"""What may be sold and how it can travel: the decisions behind a recharge, without the store."""
+"""What may be sold and how it can travel: the decisions behind a recharge."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
@@ -7,7 +8,8 @@ from zoneinfo import ZoneInfo
 from headend.commands import EnterToken, priority
 from headend.deliveries import Delivery, DeliveryMethod
 from headend.meters import Capability, Keypad, Meter, MeterState
-from headend.quantities import Units
+from headend.ports import Chance
+from headend.quantities import Amount, Currency, Units
 from headend.recharges import Recharge, RechargeOrder
 from headend.refusals import (
     AmountAboveLimit,
@@ -19,6 +21,7 @@ from headend.refusals import (
     TooManyTokens,
     WrongUnit,
 )
+from headend.store import Transaction
 from headend.supply_groups import Reveal, SupplyGroup
 from headend.usage_points import Contact, UsagePoint
 from headend.vending_keys import VendingKey
@@ -40,18 +43,29 @@ def check_form(order: RechargeOrder) -> None:
         raise TooManyTokens(f"at most {MAX_TOKENS} tokens in one recharge", field="tokens")
 
 
-def check_meter(meter: Meter, amount: Units | None) -> None:
+def check_meter(meter: Meter, amount: Amount | None) -> None:
     """The meter takes recharges, and in this unit."""
     if meter.state is not MeterState.IN_SERVICE:
         raise MeterNotInService(f"meter {meter.drn} is {meter.state}", field="meter")
-    if amount is not None and amount.unit is not meter.service.unit:
-        raise WrongUnit(
-            f"meter {meter.drn} sells {meter.service} in {meter.service.unit}, not {amount.unit}",
-            field="amount.unit",
-        )
+    match amount:
+        case None:
+            return
+        case Units(unit=unit) if meter.currency is None and unit is meter.service.unit:
+            return
+        case Currency(code=code) if meter.currency == code:
+            return
+    counted = meter.currency or meter.service.unit
+    asked, field = (
+        (amount.unit, "amount.unit")
+        if isinstance(amount, Units)
+        else (amount.code, "amount.currency")
+    )
+    raise WrongUnit(
+        f"meter {meter.drn} sells {meter.service} in {counted}, not {asked}", field=field
+    )
 
 
-def check_limits(group: SupplyGroup, amount: Units, bought_today: Decimal) -> None:
+def check_limits(group: SupplyGroup, amount: Amount, bought_today: Decimal) -> None:
     """The limits of the supply group, per recharge and per day."""
     if group.limit_per_recharge is not None and amount.value > group.limit_per_recharge:
         raise AmountAboveLimit(
@@ -83,6 +97,18 @@ def draw_tid(key: VendingKey, *, now: datetime, last: int | None) -> int:
     return tid
 
 
+async def draw(
+    tx: Transaction, recharge: Recharge, key: VendingKey, *, now: datetime, chance: Chance
+) -> Recharge:
+    """TID and RND of a recharge, noted as given; neither where the module draws its own."""
+    if key.module_draws:
+        return replace(recharge, tid=None, rnd=None)
+    last = await tx.tids.last(recharge.tenant, recharge.drn, key.base_date)
+    tid = draw_tid(key, now=now, last=last)
+    await tx.tids.give(recharge.tenant, recharge.drn, key.base_date, tid)
+    return replace(recharge, tid=tid, rnd=chance.nibble())
+
+
 def ways_to(
     meter: Meter, can: Capability, contacts: tuple[Contact, ...]
 ) -> frozenset[DeliveryMethod]:
@@ -111,9 +137,10 @@ def check_ways(
         )
 
 
-def contacts_for(order: RechargeOrder, point: UsagePoint | None) -> tuple[Contact, ...]:
+def contacts_for(order: RechargeOrder | None, point: UsagePoint | None) -> tuple[Contact, ...]:
     """Whom to tell: those named in the order, else those of the usage point."""
-    return order.fallback_to or (point.contacts if point else ())
+    named = order.fallback_to if order else ()
+    return named or (point.contacts if point else ())
 
 
 def make_delivery(

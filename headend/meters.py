@@ -67,6 +67,7 @@ class Capability(Flag):
     SUPPLY_ORDER = auto()
     CLOCK = auto()
     EVENTS = auto()
+    STS_CONFIGURATION = auto()
 
 
 class KeyType(IntEnum):
@@ -102,7 +103,10 @@ class StsConfiguration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Meter:
-    """One payment meter. `version` rises with every change (ETag of the REST resource)."""
+    """One payment meter. `version` rises with every change (ETag of the REST resource).
+
+    `currency` is the ISO 4217 code of a meter that counts money, None of one that counts units.
+    """
 
     tenant: TenantId
     drn: Drn
@@ -111,6 +115,7 @@ class Meter:
     route: Route | None
     sts: StsConfiguration
     keypad: Keypad
+    currency: str | None = None
     state: MeterState = MeterState.IN_SERVICE
     usage_point: UsagePointId | None = None
     version: int = 1

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from headend.commands import EnterToken
+from headend.commands import TOKEN_COMMANDS, ChangeKey
 from headend.deliveries import Attempt, Confirmation, Delivery, DeliveryMethod, DeliveryState, Fact
 from headend.polling import SUPPLY_LOOK_FIRST_S
-from headend.quantities import Units
+from headend.quantities import Amount
 from headend.recharges import UNLIT_STATES, Recharge, settle
 from headend.store import Transaction
 from headend.supply import Supply
@@ -24,13 +24,17 @@ LOCK_OUT_MAX_S = 3600
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came of one try. `token_id`: the token it concerns, if any; `detail` has no secrets."""
+    """What came of one try. `token_id`: the token it concerns, if any; `detail` has no secrets.
+
+    `until` ends a wait that the fact asks for.
+    """
 
     fact: Fact
     by: Confirmation | None = None
     token_id: str | None = None
     echo: TokenOutcome | None = None
     supply: Supply | None = None
+    until: datetime | None = None
     detail: str = ""
 
     @property
@@ -64,9 +68,9 @@ async def write_outcome(
             outcome.fact,
             now=now,
             spread=spread,
-            until=lock_out_end(outcome.echo, now=now),
+            until=outcome.until or lock_out_end(outcome.echo, now=now),
             by=outcome.by,
-            entered=_leading_taken(tokens) if tokens else None,
+            entered=_leading_taken(tokens) if len(tokens) == delivery.size else None,
         ),
         result=outcome.result or delivery.result,
     )
@@ -75,7 +79,20 @@ async def write_outcome(
     if started_at is not None:
         await tx.attempts.add(attempt_of(delivery, outcome, method, started_at, now))
     await _settle_recharge(tx, after, outcome, now=now)
+    if isinstance(after.command, ChangeKey) and after.state is DeliveryState.DONE:
+        await _rekey_meter(tx, after, after.command, now=now)
     return after
+
+
+async def _rekey_meter(
+    tx: Transaction, delivery: Delivery, change: ChangeKey, *, now: datetime
+) -> None:
+    """The meter proved its new key: from now on tokens are made under it."""
+    meter = await tx.meters.find(delivery.tenant, delivery.drn)
+    if meter is None or meter.sts == change.to:
+        return
+    rekeyed = replace(meter, sts=change.to, version=meter.version + 1, changed_at=now)
+    await tx.meters.save(rekeyed, was=meter.version)
 
 
 def attempt_of(
@@ -104,9 +121,9 @@ async def _tokens_after(
     tx: Transaction, delivery: Delivery, outcome: Outcome, *, now: datetime
 ) -> Sequence[Token]:
     """The set with the token of this outcome marked; empty for commands without tokens."""
-    if not isinstance(delivery.command, EnterToken) or delivery.recharge_id is None:
+    if not isinstance(delivery.command, TOKEN_COMMANDS):
         return ()
-    tokens = list(await tx.tokens.of(delivery.recharge_id, delivery.tenant))
+    tokens = list(await tx.tokens.of(delivery.id, delivery.tenant))
     for place, token in enumerate(tokens):
         marked = _marked(token, delivery, outcome, now=now)
         if marked != token:
@@ -116,7 +133,9 @@ async def _tokens_after(
 
 
 def _marked(token: Token, delivery: Delivery, outcome: Outcome, *, now: datetime) -> Token:
-    if outcome.token_id != token.id or token.state is TokenState.TAKEN:
+    # A key-change set is taken or refused as one; its outcome names no single token.
+    concerned = outcome.token_id == token.id or isinstance(delivery.command, ChangeKey)
+    if not concerned or token.state is TokenState.TAKEN:
         return token
     told = replace(token, result=outcome.result or token.result)
     used_unproved = outcome.fact is Fact.USED and not delivery.out
@@ -163,12 +182,11 @@ async def _settle_recharge(
         await tx.polls.hasten(delivery.tenant, delivery.drn, due_at=look_at)
 
 
-def _taken_amount(recharge: Recharge, delivery: Delivery, outcome: Outcome) -> Units | None:
+def _taken_amount(recharge: Recharge, delivery: Delivery, outcome: Outcome) -> Amount | None:
     """What the meter says it took, else what was encoded, once it is in."""
     if delivery.state is not DeliveryState.DONE:
         return None
     echoed: Decimal | None = outcome.echo.amount if outcome.echo else None
-    unit = recharge.encoded.unit if recharge.encoded else None
-    if echoed is not None and unit is not None and delivery.size == 1:
-        return Units(echoed, unit)
+    if echoed is not None and recharge.encoded is not None and delivery.size == 1:
+        return replace(recharge.encoded, value=echoed)
     return recharge.encoded

@@ -1,18 +1,18 @@
 """Performing: one command, once, in one session; where it may already have happened, look first."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from decimal import Decimal
 from typing import assert_never
 
-from headend.commands import EnterToken, SetClock, SetSupply
+from headend.commands import ChangeKey, EnterToken, Manage, SetClock, SetSupply
 from headend.deliveries import Confirmation, Fact
 from headend.errors import Misconfigured, NoAnswer, Refused, Unsupported, WireError
-from headend.meters import Capability
+from headend.meters import Capability, StsConfiguration
 from headend.outcomes import Outcome
 from headend.ports import Clock, Driver, Session
-from headend.quantities import Units
+from headend.quantities import Amount
+from headend.rekeying import after_change, before_change, enter_set, key_mismatch
 from headend.store import Leased
 from headend.supply import Supply, as_ordered
 from headend.tokens import Token, TokenOutcome, TokenResult, TokenState
@@ -50,22 +50,28 @@ class Attempting:
                 return Fact.NOT_SENT
 
 
-@asynccontextmanager
-async def _session(driver: Driver, leased: Leased) -> AsyncIterator[Session]:
-    async with driver.open(leased.meter) as session:
-        yield session
+@dataclass(frozen=True, slots=True)
+class Sold:
+    """What the tokens of a delivery were made for: the amount, and the key they were made under."""
+
+    encoded: Amount | None = None
+    sts: StsConfiguration | None = None
 
 
 async def perform(
-    driver: Driver, leased: Leased, *, clock: Clock, encoded: Units | None, attempting: Attempting
+    driver: Driver, leased: Leased, *, clock: Clock, sold: Sold, attempting: Attempting
 ) -> Outcome:
     """Do the command of a leased delivery once and say what came of it; raises no wire error."""
     can = driver.capabilities(leased.meter.profile)
     try:
-        async with _session(driver, leased) as session:
+        async with driver.open(leased.meter) as session:
             match leased.delivery.command:
-                case EnterToken():
-                    return await _enter(session, leased, can, encoded, attempting)
+                case EnterToken() | Manage():
+                    return await _enter(session, leased, can, sold, attempting)
+                case ChangeKey() as change:
+                    return await _change_key(
+                        session, leased, can, change, now=clock.now(), attempting=attempting
+                    )
                 case SetSupply() as order:
                     return await _set_supply(session, leased, order, attempting)
                 case SetClock():
@@ -82,17 +88,19 @@ async def _enter(
     session: Session,
     leased: Leased,
     can: Capability,
-    encoded: Units | None,
+    sold: Sold,
     attempting: Attempting,
 ) -> Outcome:
     token = _next_token(leased)
     attempting.token_id = token.id
-    expected = encoded.value if encoded and leased.delivery.size == 1 else None
+    expected = sold.encoded.value if sold.encoded and leased.delivery.size == 1 else None
     if leased.delivery.out and Capability.TOKEN_OUTCOME in can:
         remembered = await session.token_outcome(token)
         if remembered is not None and (told := _remembered(token, remembered, expected)):
             attempting.outcome = told
             return await _with_supply(session, can, told)
+    if mismatch := await _mismatch(session, sold, can):
+        return mismatch
     attempting.acted = True
     entered = await session.enter_token(token, attempt=leased.delivery.lockouts)
     outcome = _judge(token, entered)
@@ -101,6 +109,29 @@ async def _enter(
         outcome = await _evidence(session, token, outcome, expected, out=leased.delivery.out)
         attempting.outcome = outcome
     return await _with_supply(session, can, outcome)
+
+
+async def _mismatch(session: Session, sold: Sold, can: Capability) -> Outcome | None:
+    if sold.sts is None or Capability.STS_CONFIGURATION not in can:
+        return None
+    return key_mismatch(await session.sts_configuration(), sold.sts)
+
+
+async def _change_key(
+    session: Session,
+    leased: Leased,
+    can: Capability,
+    change: ChangeKey,
+    *,
+    now: datetime,
+    attempting: Attempting,
+) -> Outcome:
+    known = await before_change(session, leased.delivery, change, can, now=now)
+    if known is not None:
+        return known
+    attempting.acted = True
+    entered = await enter_set(session, leased.tokens, attempt=leased.delivery.attempts)
+    return await after_change(session, entered, change, can)
 
 
 def _next_token(leased: Leased) -> Token:

@@ -11,10 +11,25 @@ from typing import Protocol
 
 from headend.commands import SetSupply
 from headend.events import MeterEvent
-from headend.meters import BusName, Capability, Drn, Meter, ProfileName, TenantId
+from headend.meters import (
+    BusName,
+    Capability,
+    Drn,
+    Meter,
+    ProfileName,
+    StsConfiguration,
+    TenantId,
+)
 from headend.readings import Reading
 from headend.supply import Supply
-from headend.tokens import Issued, Token, TokenOrder, TokenOutcome
+from headend.tokens import (
+    Issued,
+    KeyChangeOrder,
+    Token,
+    TokenContents,
+    TokenOrder,
+    TokenOutcome,
+)
 from headend.usage_points import Contact
 from headend.vending_keys import VendingKey
 
@@ -61,6 +76,9 @@ class Session(Protocol):
     async def set_supply(self, order: SetSupply, *, order_id: str) -> None: ...
 
     async def set_clock(self, now: datetime) -> None: ...
+
+    async def sts_configuration(self) -> StsConfiguration:
+        """SGC, KRN, TI, key type and EA as the meter holds them now, never from memory."""
 
 
 class Driver(Protocol):
@@ -128,6 +146,12 @@ class SecurityModule(Protocol):
 
         Raises ModuleDown, OrderRefused.
         """
+
+    async def change_key(self, order: KeyChangeOrder, *, message_id: str) -> Issued:
+        """The whole set of a key change, or none of it. Raises ModuleDown, OrderRefused."""
+
+    async def read(self, tenant: TenantId, meter: Meter, digits: str) -> TokenContents:
+        """What 20 digits say under the key of a meter. Raises ModuleDown, OrderRefused."""
 
 
 # --- people ------------------------------------------------------------------------------------

@@ -3,12 +3,15 @@
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal, InvalidOperation
 from enum import StrEnum, unique
-from typing import Self
+from typing import Self, TypeAlias
 
 from headend.refusals import AmountNotPositive, AmountTooLarge, MalformedAmount
 
 # IEC 62055-41 TransferAmount: 3 exponents above a 14-bit mantissa, in tenths of a unit.
 MAX_CREDIT_TENTHS = 18_201_624
+# Currency tokens carry 5 exponents more; what people buy stays far below.
+MAX_CREDIT_CURRENCY = Decimal(10) ** 12
+CURRENCY_PLACES = 5
 _MAX_TEXT = 24
 
 
@@ -57,6 +60,53 @@ class Units:
 
     def __str__(self) -> str:
         return f"{self.value:f} {self.unit}"
+
+
+@dataclass(frozen=True, slots=True)
+class Currency:
+    """An amount of credit on a currency meter: `value` is decimal, `code` is ISO 4217."""
+
+    value: Decimal
+    code: str
+
+    @classmethod
+    def parse(cls, text: str, code: str) -> Self:
+        """Read a decimal such as "100.00" of a currency such as "ZAR".
+
+        Raises MalformedAmount (also for more than 5 decimals), AmountNotPositive, AmountTooLarge.
+        """
+        value = _decimal(text)
+        if len(code) != 3 or not (code.isascii() and code.isalpha() and code.isupper()):
+            raise MalformedAmount(
+                "a currency is three capital letters (ISO 4217)", field="amount.currency"
+            )
+        if value <= 0:
+            raise AmountNotPositive(f"{text} {code} is not more than zero", field="amount.value")
+        if value > MAX_CREDIT_CURRENCY:
+            raise AmountTooLarge(
+                f"{text} {code} is more than {MAX_CREDIT_CURRENCY:f}", field="amount.value"
+            )
+        amount = cls(value, code)
+        if amount.value * 10**CURRENCY_PLACES != amount.hundred_thousandths:
+            raise MalformedAmount(
+                f"currency has at most {CURRENCY_PLACES} decimals", field="amount.value"
+            )
+        return amount
+
+    @classmethod
+    def of_hundred_thousandths(cls, number: int, code: str) -> Self:
+        return cls(Decimal(number) / 10**CURRENCY_PLACES, code)
+
+    @property
+    def hundred_thousandths(self) -> int:
+        """The unit of currency tokens (IEC 62055-41, class 0, sub-classes 4 to 7)."""
+        return int(self.value * 10**CURRENCY_PLACES)
+
+    def __str__(self) -> str:
+        return f"{self.value:f} {self.code}"
+
+
+Amount: TypeAlias = Units | Currency
 
 
 def _decimal(text: str) -> Decimal:

@@ -19,25 +19,33 @@ from headend.issuing import (
     check_ways,
     contacts_for,
     day_start,
-    draw_tid,
+    draw,
     make_delivery,
     ways_to,
 )
-from headend.meters import BusName, Capability, Drn, Meter, Service, TenantId, parse_drn
+from headend.meters import (
+    BusName,
+    Capability,
+    Drn,
+    Meter,
+    Service,
+    StsConfiguration,
+    TenantId,
+    parse_drn,
+)
 from headend.ports import Chance, Clock, SecurityModule
-from headend.quantities import Units
 from headend.recharges import Recharge, RechargeOrder, RechargeState, first_difference, settle
 from headend.refusals import (
-    CreditNoteRequired,
     OrderRefused,
     RechargeDiffers,
     UnknownMeter,
-    UnknownRecharge,
 )
+from headend.rekeying import Timing, key_for_sale, when_to_issue
+from headend.reversals import found, may_show, undo
 from headend.store import Store, Transaction
 from headend.supply import SupplyAction, SupplyReason
 from headend.supply_groups import Reveal, SupplyGroup, default_group
-from headend.tokens import Issued, IssuedToken, Token, TokenOrder, TokenState, purpose_of
+from headend.tokens import Issued, IssuedToken, Token, TokenOrder, purpose_of
 from headend.usage_points import UsagePoint
 from headend.vending_keys import VendingKey
 
@@ -117,22 +125,8 @@ class RechargeDesk:
 
     async def reverse(self, tenant: TenantId, ident: str, *, reason: str) -> Recharge:
         """Undo a sale whose digits were never out; raises CreditNoteRequired, UnknownRecharge."""
-        now = self._clock.now()
         async with self._store.begin() as tx:
-            # The delivery first: whoever holds its row lock may change the recharge.
-            delivery = await tx.deliveries.of(ident, tenant)
-            recharge = await _found(tx, tenant, ident)
-            if recharge.state is RechargeState.REVERSED:
-                return recharge
-            cancelled = _cancelled(delivery, now=now) if delivery else None
-            if delivery and cancelled and cancelled != delivery:
-                await tx.deliveries.save(cancelled, was=delivery.state)
-            for token in await tx.tokens.of(recharge.id, tenant):
-                await tx.tokens.save(replace(token, state=TokenState.DEAD))
-            undone = replace(recharge, reversed_at=now, reversal_reason=reason)
-            after = settle(undone, cancelled, now=now)
-            await tx.recharges.save(after, was=recharge.state)
-        return after
+            return await undo(tx, tenant, ident, reason=reason, now=self._clock.now())
 
     async def reveal(self, tenant: TenantId, ident: str) -> Sequence[Token]:
         """The tokens with their digits, if policy shows them now; from then on they count as out.
@@ -141,16 +135,16 @@ class RechargeDesk:
         """
         now = self._clock.now()
         async with self._store.look() as tx:
-            recharge = await _found(tx, tenant, ident)
+            recharge = await found(tx, tenant, ident)
             delivery = await tx.deliveries.of(ident, tenant)
-            tokens = await tx.tokens.of(ident, tenant)
-        if delivery is None or not _may_show(recharge, delivery, now=now):
+            tokens = await tx.tokens.of(delivery.id, tenant) if delivery else ()
+        if delivery is None or not may_show(recharge, delivery, now=now):
             return ()
         if delivery.revealed:
             return tokens
         async with self._store.begin() as tx:
             current = await tx.deliveries.of(ident, tenant)
-            if current is None or not _may_show(recharge, current, now=now):
+            if current is None or not may_show(recharge, current, now=now):
                 return ()
             await tx.deliveries.save(current.after(Fact.REVEALED, now=now), was=current.state)
         return tokens
@@ -173,27 +167,29 @@ class RechargeDesk:
         return known
 
     async def _open(self, order: RechargeOrder, drn: Drn) -> Recharge:
-        key = await self._key(order, drn) if order.amount is not None else None
+        keyed = await self._key(order, drn) if order.amount is not None else None
         now = self._clock.now()
         async with self._store.begin() as tx:
             place = await _place(tx, order.tenant, drn, now=now)
             await self._check(tx, order, place, now=now)
             recharge = self._new(order, place, now=now)
-            if key is not None:
-                last = await tx.tids.last(order.tenant, drn, key.base_date)
-                tid = draw_tid(key, now=now, last=last)
-                await tx.tids.give(order.tenant, drn, key.base_date, tid)
-                recharge = replace(recharge, tid=tid, rnd=self._chance.nibble())
+            if keyed is not None:
+                key, sts = keyed
+                if sts != await key_for_sale(tx, place.meter):
+                    raise Stale(f"the key of meter {drn} was changed just now")
+                drawn = replace(recharge, sts=sts)
+                recharge = await draw(tx, drawn, key, now=now, chance=self._chance)
             await tx.recharges.add(recharge)
         return recharge
 
-    async def _key(self, order: RechargeOrder, drn: Drn) -> VendingKey:
+    async def _key(self, order: RechargeOrder, drn: Drn) -> tuple[VendingKey, StsConfiguration]:
         async with self._store.look() as tx:
             meter = await tx.meters.find(order.tenant, drn)
-        if meter is None:
-            raise UnknownMeter(f"no meter {drn}", field="meter")
+            if meter is None:
+                raise UnknownMeter(f"no meter {drn}", field="meter")
+            sts = await key_for_sale(tx, meter)
         check_meter(meter, order.amount)
-        return await self._module.key(order.tenant, meter.sts.sgc, meter.sts.krn)
+        return await self._module.key(order.tenant, sts.sgc, sts.krn), sts
 
     async def _check(
         self, tx: Transaction, order: RechargeOrder, place: _Place, *, now: datetime
@@ -230,15 +226,22 @@ class RechargeDesk:
         """Tokens and delivery of an OPEN recharge, in one commit; others are left as they are."""
         if recharge.state is not RechargeState.OPEN:
             return recharge
+        if recharge.order.amount is not None:
+            timely = await self._timely(recharge)
+            if timely is None:
+                return recharge
+            recharge = timely
         try:
             issued = await self._tokens_for(recharge)
         except ModuleDown:
             return recharge
         now = self._clock.now()
         async with self._store.begin() as tx:
-            current = await _found(tx, recharge.tenant, recharge.id)
+            current = await found(tx, recharge.tenant, recharge.id)
             if current.state is not RechargeState.OPEN:
                 return current
+            if (current.tid, current.sts) != (recharge.tid, recharge.sts):
+                raise Stale(f"recharge {current.id} was drawn anew")
             place = await _place(tx, current.tenant, current.drn, now=now)
             at_once = may_reveal and current.reveal is Reveal.AT_ONCE
             delivery = make_delivery(
@@ -260,25 +263,42 @@ class RechargeDesk:
         amount = recharge.order.amount
         if amount is None:
             return _brought(recharge.order)
-        assert recharge.tid is not None
-        assert recharge.rnd is not None
         order = TokenOrder(
             tenant=recharge.tenant,
             drn=recharge.drn,
             service=await self._service(recharge),
             sts=recharge.sts,
-            amount_tenths=amount.tenths,
+            content=amount,
             tid=recharge.tid,
             rnd=recharge.rnd,
         )
         return await self._module.issue(order, message_id=f"{recharge.tenant}/{recharge.id}")
 
+    async def _timely(self, recharge: Recharge) -> Recharge | None:
+        """The recharge under the key that its meter has or gets; None: a key change goes first."""
+        async with self._store.look() as tx:
+            meter = await _meter(tx, recharge)
+            timing = await when_to_issue(tx, meter, recharge.sts)
+        match timing:
+            case Timing.NOW:
+                return recharge
+            case Timing.AFTER_CHANGE:
+                return None
+        # The change it was drawn for has come to nothing: nothing was minted, so it is drawn anew.
+        key = await self._module.key(meter.tenant, meter.sts.sgc, meter.sts.krn)
+        now = self._clock.now()
+        async with self._store.begin() as tx:
+            current = await found(tx, recharge.tenant, recharge.id)
+            if current.state is not RechargeState.OPEN:
+                return current
+            anew = replace(current, sts=meter.sts, changed_at=now)
+            drawn = await draw(tx, anew, key, now=now, chance=self._chance)
+            await tx.recharges.save(drawn, was=RechargeState.OPEN)
+        return drawn
+
     async def _service(self, recharge: Recharge) -> Service:
         async with self._store.look() as tx:
-            meter = await tx.meters.find(recharge.tenant, recharge.drn)
-        if meter is None:
-            raise UnknownMeter(f"no meter {recharge.drn}", field="meter")
-        return meter.service
+            return (await _meter(tx, recharge)).service
 
     async def _write_issued(
         self,
@@ -296,7 +316,7 @@ class RechargeDesk:
                     id=self._chance.ident(now),
                     tenant=recharge.tenant,
                     drn=recharge.drn,
-                    recharge_id=recharge.id,
+                    delivery_id=delivery.id,
                     sequence=sequence,
                     purpose=one.purpose,
                     digits=one.digits,
@@ -304,21 +324,18 @@ class RechargeDesk:
                 )
             )
         await tx.deliveries.add(delivery)
-        encoded = None
-        if recharge.requested is not None:
-            encoded = Units.of_tenths(issued.encoded_tenths, place.meter.service.unit)
-        told = replace(recharge, issued_at=now, encoded=encoded)
+        told = replace(recharge, issued_at=now, encoded=issued.encoded)
         after = settle(told, delivery, now=now)
         await tx.recharges.save(after, was=RechargeState.OPEN)
         await _cancel_openings(tx, place.meter, now=now)
         return after
 
 
-async def _found(tx: Transaction, tenant: TenantId, ident: str) -> Recharge:
-    recharge = await tx.recharges.find(tenant, ident)
-    if recharge is None:
-        raise UnknownRecharge(f"no recharge {ident}", field="id")
-    return recharge
+async def _meter(tx: Transaction, recharge: Recharge) -> Meter:
+    meter = await tx.meters.find(recharge.tenant, recharge.drn)
+    if meter is None:
+        raise UnknownMeter(f"no meter {recharge.drn}", field="meter")
+    return meter
 
 
 async def _place(tx: Transaction, tenant: TenantId, drn: Drn, *, now: datetime) -> _Place:
@@ -343,42 +360,4 @@ async def _cancel_openings(tx: Transaction, meter: Meter, *, now: datetime) -> N
 def _brought(order: RechargeOrder) -> Issued:
     """Tokens that the back-office brought: delivered as they are, never minted."""
     tokens = tuple(IssuedToken(digits, None, purpose_of(digits)) for digits in order.tokens)
-    return Issued(tokens, encoded_tenths=0)
-
-
-# Their digits were never out and must never be: the money may have gone back.
-_DEAD = frozenset({RechargeState.REVERSED, RechargeState.FAILED})
-
-
-def _may_show(recharge: Recharge, delivery: Delivery, *, now: datetime) -> bool:
-    """Digits are shown as `reveal` allows; dead ones (reversed sales) never again."""
-    if recharge.state in _DEAD or recharge.reveal is Reveal.NEVER:
-        return False
-    if recharge.reveal is Reveal.AT_ONCE or delivery.handed_at is not None:
-        return True
-    due = delivery.fallback_at is not None and now >= delivery.fallback_at
-    return due or DeliveryMethod.REMOTE not in delivery.methods
-
-
-def _cancelled(delivery: Delivery, *, now: datetime) -> Delivery:
-    """The delivery of a sale that can be undone; raises CreditNoteRequired for all others."""
-    if reason := _credit_note_reason(delivery):
-        raise CreditNoteRequired(reason)
-    return delivery.after(Fact.CANCELLED, now=now)
-
-
-def _credit_note_reason(delivery: Delivery) -> str | None:
-    """Why the digits may be at work in the world, or None: they never were."""
-    if delivery.state is DeliveryState.DONE:
-        return "taken_by_meter"
-    if delivery.handed_at is not None:
-        return "handed_over"
-    if delivery.revealed:
-        return "revealed"
-    if delivery.maybe_taken or delivery.entered:
-        return "maybe_taken"
-    if delivery.state is DeliveryState.SENDING:
-        return "delivery_in_progress"
-    if delivery.state is DeliveryState.UNRESOLVED:
-        return "unresolved"
-    return None
+    return Issued(tokens)

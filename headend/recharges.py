@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from headend.deliveries import OPEN_STATES, Delivery, DeliveryState
 from headend.meters import Drn, StsConfiguration, TenantId
-from headend.quantities import Units
+from headend.quantities import Amount
 from headend.supply import DarkCause, Supply, SupplyState
 from headend.supply_groups import Reveal
 from headend.usage_points import Contact
@@ -29,6 +29,7 @@ class RechargeState(StrEnum):
     UNRESOLVED = "unresolved"
     FAILED = "failed"
     REVERSED = "reversed"
+    REPLACED = "replaced"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +40,7 @@ class RechargeOrder:
     id: str | None = None
     idempotency_key: str | None = None
     drn: str
-    amount: Units | None = None
+    amount: Amount | None = None
     tokens: tuple[str, ...] = field(default=(), repr=False)
     reference: str | None = None
     sales_point: str | None = None
@@ -69,7 +70,11 @@ def first_difference(known: RechargeOrder, order: RechargeOrder) -> str | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recharge:
-    """One sale. `tid` and `rnd` are drawn before issue, so that a restart makes the same digits."""
+    """One sale. `tid` and `rnd` are drawn before issue, so that a restart makes the same digits.
+
+    `replaces` names the recharge whose token died with the meter's old key, `replaced_by` the one
+    that was made for it.
+    """
 
     id: str
     tenant: TenantId
@@ -77,9 +82,9 @@ class Recharge:
     order: RechargeOrder
     state: RechargeState
     sts: StsConfiguration
-    requested: Units | None
-    encoded: Units | None = None
-    taken: Units | None = None
+    requested: Amount | None
+    encoded: Amount | None = None
+    taken: Amount | None = None
     tid: int | None = None
     rnd: int | None = None
     reveal: Reveal
@@ -88,6 +93,8 @@ class Recharge:
     supply_at: datetime | None = None
     created_at: datetime
     issued_at: datetime | None = None
+    replaces: str | None = None
+    replaced_by: str | None = None
     reversed_at: datetime | None = None
     reversal_reason: str | None = None
     changed_at: datetime
@@ -99,7 +106,7 @@ def settle(
     *,
     now: datetime,
     supply: Supply | None = None,
-    taken: Units | None = None,
+    taken: Amount | None = None,
 ) -> Recharge:
     """The recharge as its delivery and the supply tell it; only here its state is derived."""
     told = replace(recharge, changed_at=now, taken=taken or recharge.taken)
@@ -119,6 +126,8 @@ def _newer(supply: Supply, recharge: Recharge) -> bool:
 def _state(recharge: Recharge, delivery: Delivery | None) -> RechargeState:
     if recharge.reversed_at is not None:
         return RechargeState.REVERSED
+    if recharge.replaced_by is not None:
+        return RechargeState.REPLACED
     if recharge.issued_at is None or delivery is None:
         return RechargeState.OPEN
     if delivery.state in OPEN_STATES:

@@ -198,6 +198,24 @@ class MeterExists(OrderRefused):
     status = 409
 
 
+class SameKey(OrderRefused):
+    slug = "same-key"
+    title = "The meter is recorded with this key already"
+    status = 409
+
+
+class KeyChangePending(OrderRefused):
+    slug = "key-change-pending"
+    title = "A key change of this meter is on its way"
+    status = 409
+
+
+class NotReplaceable(OrderRefused):
+    slug = "not-replaceable"
+    title = "It is not proved that the token died with the old key"
+    status = 409
+
+
 class UnknownProfile(OrderRefused):
     slug = "unknown-profile"
     title = "No such meter profile"

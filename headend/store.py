@@ -141,8 +141,10 @@ class Tokens(Protocol):
     async def add(self, token: Token) -> None:
         """Raises TokenKnown when these digits already belong to this meter."""
 
-    async def of(self, recharge_id: str, tenant: TenantId) -> Sequence[Token]:
+    async def of(self, delivery_id: str, tenant: TenantId) -> Sequence[Token]:
         """In the order of entry."""
+
+    async def by_digits(self, tenant: TenantId, drn: Drn, digits: str) -> Token | None: ...
 
     async def find(self, tenant: TenantId, ident: str) -> Token | None: ...
 
@@ -287,6 +289,15 @@ class VendingKeys(Protocol):
         """The one that is not retired."""
 
     async def all(self, tenant: TenantId | None) -> Sequence[SealedKey]: ...
+
+    async def reseal(self, sealed: SealedKey, *, was: str) -> None:
+        """Replace nonce, ciphertext and master_id of the same key sealed under master `was`.
+
+        Raises Stale when it is not there like that any more.
+        """
+
+    async def retire(self, tenant: TenantId, sgc: str, krn: int, now: datetime) -> bool:
+        """Retire the one that is not; whether there was one."""
 
 
 class Transaction(Protocol):

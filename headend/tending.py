@@ -10,12 +10,15 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from headend.commands import EnterToken
+from headend.commands import TOKEN_COMMANDS
 from headend.deliveries import Delivery, DeliveryMethod, DeliveryState, Fact
 from headend.errors import NotSent, Stale, StoreDown
 from headend.issuing import contacts_for
+from headend.meters import Meter
 from headend.outcomes import Outcome, attempt_of, write_outcome
 from headend.ports import Chance, Clock, Handover, Note
+from headend.recharges import Recharge
+from headend.rekeying import pending_change, same_key
 from headend.store import Store, Transaction
 from headend.supply_groups import SupplyGroup
 from headend.tokens import Token
@@ -205,20 +208,22 @@ class Tending:
 
 async def _note(tx: Transaction, delivery: Delivery, *, taken: bool) -> Note | None:
     """What the person is told; None when there is nobody to tell or nothing to give."""
-    if not isinstance(delivery.command, EnterToken) or delivery.recharge_id is None:
-        return None
-    recharge = await tx.recharges.find(delivery.tenant, delivery.recharge_id)
     meter = await tx.meters.find(delivery.tenant, delivery.drn)
-    if recharge is None or meter is None:
+    if meter is None or not isinstance(delivery.command, TOKEN_COMMANDS):
         return None
+    recharge = None
+    if delivery.recharge_id is not None:
+        recharge = await tx.recharges.find(delivery.tenant, delivery.recharge_id)
     point = (
         await tx.usage_points.find(meter.tenant, meter.usage_point) if meter.usage_point else None
     )
-    contacts = contacts_for(recharge.order, point)
+    contacts = contacts_for(recharge.order if recharge else None, point)
     if not contacts:
         return None
-    group = await tx.supply_groups.find(meter.tenant, recharge.sts.sgc)
-    tokens = await tx.tokens.of(recharge.id, recharge.tenant)
+    group = await tx.supply_groups.find(meter.tenant, meter.sts.sgc)
+    tokens = await tx.tokens.of(delivery.id, delivery.tenant)
+    if recharge is not None and not taken:
+        tokens = [*await _set_before(tx, meter, recharge), *tokens]
     return Note(
         id=delivery.id,
         tenant=delivery.tenant,
@@ -226,10 +231,18 @@ async def _note(tx: Transaction, delivery: Delivery, *, taken: bool) -> Note | N
         language=_language(point, group),
         contacts=contacts,
         digits=() if taken else _digits(tokens),
-        amount=str(recharge.encoded) if recharge.encoded else None,
-        reference=recharge.order.reference,
+        amount=str(recharge.encoded) if recharge and recharge.encoded else None,
+        reference=recharge.order.reference if recharge else None,
         taken=taken,
     )
+
+
+async def _set_before(tx: Transaction, meter: Meter, recharge: Recharge) -> Sequence[Token]:
+    """The key-change set that has to be typed before a credit made under the new key."""
+    if recharge.order.tokens or same_key(meter.sts, recharge.sts):
+        return ()
+    change = await pending_change(tx, meter.tenant, meter.drn)
+    return await tx.tokens.of(change.id, change.tenant) if change else ()
 
 
 def _language(point: UsagePoint | None, group: SupplyGroup | None) -> str:

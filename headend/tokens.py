@@ -9,6 +9,7 @@ from decimal import Decimal
 from enum import IntEnum, StrEnum, unique
 
 from headend.meters import Drn, Service, StsConfiguration, TenantId
+from headend.quantities import Amount
 from headend.refusals import MalformedToken
 
 DIGITS = 20
@@ -100,12 +101,12 @@ _REFUSED = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Token:
-    """One token of a recharge; `sequence` counts from 1 in the order of entry."""
+    """One token of a delivery; `sequence` counts from 1 in the order of entry."""
 
     id: str
     tenant: TenantId
     drn: Drn
-    recharge_id: str
+    delivery_id: str
     sequence: int
     purpose: TokenPurpose
     digits: str = field(repr=False)
@@ -146,20 +147,60 @@ class TokenOutcome:
     at: datetime | None = None
 
 
+@unique
+class ManagementKind(StrEnum):
+    """Class 2 tokens with a TID, and the test tokens of class 1 (IEC 62055-41, 6.2)."""
+
+    POWER_LIMIT = "power_limit"  # value: watts
+    CLEAR_CREDIT = "clear_credit"  # value: register 0-7, or 65535 for all
+    TARIFF_RATE = "tariff_rate"  # value: raw 16 bits
+    CLEAR_TAMPER = "clear_tamper"  # no value
+    UNBALANCE_LIMIT = "unbalance_limit"  # value: watts
+    WATER_FACTOR = "water_factor"  # value: raw 16 bits
+    SET_FLAG = "set_flag"  # index: flag, value: 0 or 1
+    SET_CONTROL = "set_control"  # index: control, value: 10 bits
+    METER_TEST = "meter_test"  # value: test number 0-18
+
+
+@dataclass(frozen=True, slots=True)
+class ManagementOrder:
+    """One management or test token: what it does, and its numbers."""
+
+    kind: ManagementKind
+    value: int | None = None
+    index: int | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenOrder:
-    """What the security module is asked for: one credit token.
+    """What the security module is asked for: one token with a TID.
 
-    `tid` and `rnd` are the head-end's choice; a module that chooses its own answers with those.
+    `content` is an amount of credit or a management order. `tid` and `rnd` are the head-end's
+    choice, and None where the module chooses its own (`VendingKey.module_draws`).
     """
 
     tenant: TenantId
     drn: Drn
     service: Service
     sts: StsConfiguration
-    amount_tenths: int
-    tid: int
-    rnd: int
+    content: Amount | ManagementOrder
+    tid: int | None
+    rnd: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyChangeOrder:
+    """What the security module is asked for: the tokens that bring a meter from one key to another.
+
+    The new decoder key is of the vending key (`to.sgc`, `to.krn`); `three_kct` asks an EA07 set
+    to carry the supply group in a third token.
+    """
+
+    tenant: TenantId
+    drn: Drn
+    present: StsConfiguration
+    to: StsConfiguration
+    three_kct: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +217,25 @@ class Issued:
     """The module's answer: tokens in the order of entry, and the amount really encoded."""
 
     tokens: tuple[IssuedToken, ...]
-    encoded_tenths: int
+    encoded: Amount | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenContents:
+    """What 20 digits say under a key: for verifying, never for deciding a delivery.
+
+    `problem` names why they cannot be read under this key or would be refused, None if all is
+    well; `moment` is the minute of the TID.
+    """
+
+    token_class: int
+    subclass: int | None = None
+    purpose: TokenPurpose
+    text: str
+    tid: int | None = None
+    moment: datetime | None = None
+    amount: Amount | None = None
+    problem: str | None = None
 
 
 def parse_digits(text: str, *, field: str = "tokens") -> str:

@@ -21,6 +21,7 @@ class VendingKey:
     """Attributes of one vending key, named by SGC and KRN (IEC 62055-41).
 
     `base_date` is the year 1993, 2014 or 2035; `ken` the key expiry number (0-255); `dkga` 2 or 4.
+    `module_draws`: it lies in a module that chooses TID and RND of every token itself.
     """
 
     tenant: TenantId
@@ -32,6 +33,7 @@ class VendingKey:
     dkga: int
     mark: KeyMark
     check_value: str
+    module_draws: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,235 @@
+"""The desk for keys and engineering tokens: key changes, management tokens, verifying, replacing.
+
+A key change happens because a person scheduled it. A credit is replaced only when the meter has
+proved its new key and does not know the old token: the only second mint there is.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from headend.commands import ChangeKey, Command, Manage, priority
+from headend.deliveries import Confirmation, Delivery, DeliveryMethod, DeliveryState, Fact
+from headend.errors import Stale
+from headend.issuing import contacts_for, draw_tid, rank_of, ways_to
+from headend.meters import Drn, Meter, MeterState, StsConfiguration, TenantId
+from headend.outcomes import Outcome, write_outcome
+from headend.ports import Chance, Clock, SecurityModule
+from headend.recharge_desk import Routes
+from headend.refusals import (
+    KeyChangePending,
+    MeterNotInService,
+    OrderDiffers,
+    SameKey,
+    UnknownDelivery,
+    UnknownMeter,
+)
+from headend.rekeying import pending_change, same_key
+from headend.store import Store, Transaction
+from headend.tokens import (
+    Issued,
+    KeyChangeOrder,
+    ManagementKind,
+    ManagementOrder,
+    Token,
+    TokenContents,
+    TokenOrder,
+    parse_digits,
+)
+
+# Key changes and engineering tokens are worked off over days, by people if need be.
+DEADLINE = timedelta(days=7)
+RACES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What a token says under the key of a meter, and the token of ours that it is, if any."""
+
+    contents: TokenContents
+    ours: Token | None
+
+
+class KeyDesk:
+    """Orders what is done with keys and engineering tokens, once per id."""
+
+    def __init__(
+        self,
+        store: Store,
+        module: SecurityModule,
+        routes: Routes,
+        *,
+        clock: Clock,
+        chance: Chance,
+    ) -> None:
+        self._store = store
+        self._module = module
+        self._routes = routes
+        self._clock = clock
+        self._chance = chance
+
+    async def order_change(
+        self,
+        tenant: TenantId,
+        drn: Drn,
+        to: StsConfiguration,
+        *,
+        ident: str,
+        ordered_by: str,
+        three_kct: bool = False,
+    ) -> tuple[Delivery, bool]:
+        """Schedule a key change; whether it is new.
+
+        The whole set is made at once, or nothing. Raises OrderRefused, ModuleDown.
+        """
+        known, meter = await self._meter(tenant, drn, ident)
+        if known is not None:
+            return _same_change(known, drn, to), False
+        if same_key(meter.sts, to):
+            raise SameKey(f"meter {drn} is recorded with this key already", field="to")
+        change = ChangeKey(present=meter.sts, to=to)
+        issued = await self._module.change_key(
+            KeyChangeOrder(tenant=tenant, drn=drn, present=meter.sts, to=to, three_kct=three_kct),
+            message_id=f"{tenant}/{ident}",
+        )
+        return await self._add(meter, change, issued, ident=ident, ordered_by=ordered_by)
+
+    async def order_management(
+        self, tenant: TenantId, drn: Drn, order: ManagementOrder, *, ident: str, ordered_by: str
+    ) -> tuple[Delivery, bool]:
+        """Make one management or test token and deliver it like credit; whether it is new.
+
+        Raises OrderRefused, ModuleDown (then nothing is stored: order it again).
+        """
+        known, meter = await self._meter(tenant, drn, ident)
+        if known is not None:
+            return _same_order(known, drn, Manage(order)), False
+        tid = await self._tid(meter) if order.kind is not ManagementKind.METER_TEST else None
+        issued = await self._module.issue(
+            TokenOrder(
+                tenant=tenant,
+                drn=drn,
+                service=meter.service,
+                sts=meter.sts,
+                content=order,
+                tid=tid,
+                rnd=None if tid is None else self._chance.nibble(),
+            ),
+            message_id=f"{tenant}/{ident}",
+        )
+        return await self._add(meter, Manage(order), issued, ident=ident, ordered_by=ordered_by)
+
+    async def verify(self, tenant: TenantId, drn: Drn, digits: str) -> Verified:
+        """What 20 digits are: for this meter, of what content, and whether they are ours."""
+        plain = parse_digits(digits, field="token")
+        async with self._store.look() as tx:
+            meter = await _known_meter(tx, tenant, drn)
+            ours = await tx.tokens.by_digits(tenant, drn, plain)
+        return Verified(await self._module.read(tenant, meter, plain), ours)
+
+    async def confirm(self, tenant: TenantId, ident: str, *, by: str) -> Delivery:
+        """A person saw that the meter took what was handed over; raises UnknownDelivery."""
+        now = self._clock.now()
+        async with self._store.begin() as tx:
+            delivery = await tx.deliveries.find(tenant, ident)
+            if delivery is None or not isinstance(delivery.command, Manage | ChangeKey):
+                raise UnknownDelivery(f"no key change or management token {ident}", field="id")
+            if delivery.state is DeliveryState.DONE:
+                return delivery
+            seen = Outcome(fact=Fact.SEEN, by=Confirmation.PERSON, detail=f"confirmed by {by}")
+            return await write_outcome(tx, delivery, seen, now=now, spread=0.0, started_at=now)
+
+    async def _meter(self, tenant: TenantId, drn: Drn, ident: str) -> tuple[Delivery | None, Meter]:
+        async with self._store.look() as tx:
+            known = await tx.deliveries.find(tenant, ident)
+            meter = await _known_meter(tx, tenant, drn)
+            if known is None and meter.state is MeterState.RETIRED:
+                raise MeterNotInService(f"meter {drn} is {meter.state}", field="meter")
+            if known is None and await pending_change(tx, tenant, drn):
+                raise KeyChangePending(f"a key change of meter {drn} is on its way", field="meter")
+        return known, meter
+
+    async def _tid(self, meter: Meter) -> int | None:
+        key = await self._module.key(meter.tenant, meter.sts.sgc, meter.sts.krn)
+        if key.module_draws:
+            return None
+        async with self._store.begin() as tx:
+            last = await tx.tids.last(meter.tenant, meter.drn, key.base_date)
+            tid = draw_tid(key, now=self._clock.now(), last=last)
+            await tx.tids.give(meter.tenant, meter.drn, key.base_date, tid)
+        return tid
+
+    async def _add(
+        self, meter: Meter, command: Command, issued: Issued, *, ident: str, ordered_by: str
+    ) -> tuple[Delivery, bool]:
+        now = self._clock.now()
+        async with self._store.begin() as tx:
+            current = await _known_meter(tx, meter.tenant, meter.drn)
+            if current.sts != meter.sts or await pending_change(tx, meter.tenant, meter.drn):
+                raise Stale(f"the key of meter {meter.drn} was changed just now")
+            delivery = await self._delivery(tx, current, command, ident, ordered_by)
+            await tx.deliveries.add(delivery)
+            for sequence, one in enumerate(issued.tokens, start=1):
+                await tx.tokens.add(
+                    Token(
+                        id=self._chance.ident(now),
+                        tenant=meter.tenant,
+                        drn=meter.drn,
+                        delivery_id=delivery.id,
+                        sequence=sequence,
+                        purpose=one.purpose,
+                        digits=one.digits,
+                        tid=one.tid,
+                    )
+                )
+        if delivery.bus is not None:
+            self._routes.wake(delivery.bus)
+        return delivery, True
+
+    async def _delivery(
+        self, tx: Transaction, meter: Meter, command: Command, ident: str, ordered_by: str
+    ) -> Delivery:
+        now = self._clock.now()
+        point = (
+            await tx.usage_points.find(meter.tenant, meter.usage_point)
+            if meter.usage_point
+            else None
+        )
+        ways = ways_to(meter, self._routes.capabilities(meter), contacts_for(None, point))
+        # By two ways at once a set could be mixed up: by remote, or by hand where there is none.
+        remote = frozenset({DeliveryMethod.REMOTE})
+        return Delivery(
+            id=ident,
+            tenant=meter.tenant,
+            drn=meter.drn,
+            bus=meter.route.bus if meter.route else None,
+            command=command,
+            ordered_by=ordered_by,
+            priority=priority(command),
+            rank=rank_of(now),
+            methods=remote if DeliveryMethod.REMOTE in ways else ways,
+            not_before=now,
+            deadline=now + DEADLINE,
+            created_at=now,
+            changed_at=now,
+        )
+
+
+async def _known_meter(tx: Transaction, tenant: TenantId, drn: Drn) -> Meter:
+    meter = await tx.meters.find(tenant, drn)
+    if meter is None:
+        raise UnknownMeter(f"no meter {drn}", field="meter")
+    return meter
+
+
+def _same_order(known: Delivery, drn: Drn, command: Command) -> Delivery:
+    """A repeat is an answer, a contradiction names its field."""
+    if known.drn != drn:
+        raise OrderDiffers(known.id, "meter")
+    if known.command != command:
+        raise OrderDiffers(known.id, "order")
+    return known
+
+
+def _same_change(known: Delivery, drn: Drn, to: StsConfiguration) -> Delivery:
+    present = known.command.present if isinstance(known.command, ChangeKey) else to
+    return _same_order(known, drn, ChangeKey(present=present, to=to))

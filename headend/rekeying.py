@@ -1,0 +1,140 @@
+"""Changing a meter's key: one set, in order, together; read first and after any doubt.
+
+Key-change tokens carry no TID, so nothing is resent blindly. A set that may have stopped half way
+is started over only after the meter has forgotten it.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum, unique
+
+from headend.commands import ChangeKey, EnterToken
+from headend.deliveries import OPEN_STATES, Confirmation, Delivery, DeliveryMethod, Fact
+from headend.meters import Capability, Drn, Meter, StsConfiguration, TenantId
+from headend.outcomes import Outcome
+from headend.ports import Session
+from headend.store import Transaction
+from headend.tokens import Token, TokenOutcome, TokenResult
+
+# Meters forget a half set after 2 to 10 minutes; the clock of the slowest one counts.
+HALF_SET_FORGOTTEN = timedelta(minutes=11)
+CREDIT_FIRST_EVERY = timedelta(seconds=30)
+
+
+def same_key(held: StsConfiguration, wanted: StsConfiguration) -> bool:
+    """The key of a meter is the one wanted, as far as SGC, KRN, TI, KT and EA tell."""
+    return held == wanted
+
+
+async def pending_change(tx: Transaction, tenant: TenantId, drn: Drn) -> Delivery | None:
+    """The key change of a meter that is on its way, if there is one."""
+    for delivery in await tx.deliveries.of_meter(tenant, drn, states=OPEN_STATES):
+        if isinstance(delivery.command, ChangeKey):
+            return delivery
+    return None
+
+
+async def key_for_sale(tx: Transaction, meter: Meter) -> StsConfiguration:
+    """The key under which credit is sold now: that of a scheduled change, else the present one."""
+    change = await pending_change(tx, meter.tenant, meter.drn)
+    match change.command if change else None:
+        case ChangeKey(to=to):
+            return to
+    return meter.sts
+
+
+@unique
+class Timing(StrEnum):
+    """Whether credit made for a key may be issued yet."""
+
+    NOW = "now"
+    AFTER_CHANGE = "after_change"
+    OTHER_KEY = "other_key"
+
+
+async def when_to_issue(tx: Transaction, meter: Meter, sts: StsConfiguration) -> Timing:
+    """By remote the new key is proved first; by hand the set and the credit are typed in order."""
+    if same_key(meter.sts, sts):
+        return Timing.NOW
+    change = await pending_change(tx, meter.tenant, meter.drn)
+    match change.command if change else None:
+        case ChangeKey(to=to) if change is not None and same_key(to, sts):
+            by_remote = DeliveryMethod.REMOTE in change.methods
+            return Timing.AFTER_CHANGE if by_remote else Timing.NOW
+    return Timing.OTHER_KEY
+
+
+async def credit_first(tx: Transaction, delivery: Delivery, *, now: datetime) -> Outcome | None:
+    """Credit still out under the old key goes first: the new key would kill its digits."""
+    on_its_way = await tx.deliveries.of_meter(delivery.tenant, delivery.drn, states=OPEN_STATES)
+    for other in on_its_way:
+        older = (other.rank, other.id) < (delivery.rank, delivery.id)
+        if isinstance(other.command, EnterToken) and older:
+            until = now + CREDIT_FIRST_EVERY
+            return Outcome(fact=Fact.HELD, until=until, detail="credit under the old key first")
+    return None
+
+
+async def before_change(
+    session: Session, delivery: Delivery, change: ChangeKey, can: Capability, *, now: datetime
+) -> Outcome | None:
+    """What is known before a token of the set is sent, if that settles it for this try."""
+    if Capability.STS_CONFIGURATION not in can:
+        if not delivery.maybe_taken:
+            return None
+        return Outcome(fact=Fact.REFUSED, detail="in doubt, and the meter's key cannot be read")
+    held = await session.sts_configuration()
+    if same_key(held, change.to):
+        return Outcome(fact=Fact.SEEN, by=Confirmation.READ_BACK)
+    if not same_key(held, change.present):
+        return Outcome(fact=Fact.KEY_MISMATCH, detail=_mismatch(held, change.present))
+    forgotten_at = delivery.doubted_at and delivery.doubted_at + HALF_SET_FORGOTTEN
+    if forgotten_at is not None and now < forgotten_at:
+        return Outcome(fact=Fact.HELD, until=forgotten_at, detail="a half set may be waiting")
+    return None
+
+
+async def enter_set(session: Session, tokens: Sequence[Token], *, attempt: int) -> Outcome:
+    """Enter all tokens of the set; `attempt` makes every try new to the meter."""
+    echo = TokenOutcome(result=TokenResult.RESERVED)
+    for token in tokens:
+        echo = await session.enter_token(token, attempt=attempt)
+        if not echo.result.taken:
+            return Outcome(fact=_stopped(echo.result), echo=echo)
+    return Outcome(fact=Fact.ACCEPTED, by=Confirmation.ECHO, echo=echo)
+
+
+async def after_change(
+    session: Session, entered: Outcome, change: ChangeKey, can: Capability
+) -> Outcome:
+    """Whether the meter holds the new key now: its own word, where it can be read."""
+    if entered.fact is not Fact.ACCEPTED or Capability.STS_CONFIGURATION not in can:
+        return entered
+    held = await session.sts_configuration()
+    if same_key(held, change.to):
+        return Outcome(fact=Fact.ACCEPTED, by=Confirmation.READ_BACK, echo=entered.echo)
+    return Outcome(fact=Fact.NOT_READY, detail=_mismatch(held, change.to), echo=entered.echo)
+
+
+def key_mismatch(held: StsConfiguration, wanted: StsConfiguration) -> Outcome | None:
+    """A credit made under another key is not sent: it would only arm the meter's lock-out."""
+    if same_key(held, wanted):
+        return None
+    return Outcome(fact=Fact.KEY_MISMATCH, detail=_mismatch(held, wanted))
+
+
+def _mismatch(held: StsConfiguration, wanted: StsConfiguration) -> str:
+    return f"the meter holds {_named(held)}, our record says {_named(wanted)}"
+
+
+def _named(sts: StsConfiguration) -> str:
+    return (
+        f"SGC {sts.sgc} KRN {sts.krn} TI {sts.tariff_index:02d} KT {int(sts.key_type)} EA {sts.ea}"
+    )
+
+
+def _stopped(result: TokenResult) -> Fact:
+    if result.refused or result is TokenResult.USED_ERROR:
+        return Fact.REFUSED
+    locked = result in (TokenResult.LOCK_OUT, TokenResult.REQUEST_ID_USED)
+    return Fact.LOCKED_OUT if locked else Fact.NOT_READY

@@ -1,0 +1,81 @@
+"""Undoing a sale, and showing its digits: each only while the other has not happened.
+
+A sale is undone only if its digits were never out; those of a sale undone are never shown.
+"""
+
+from dataclasses import replace
+from datetime import datetime
+
+from headend.deliveries import Delivery, DeliveryMethod, DeliveryState, Fact
+from headend.meters import TenantId
+from headend.recharges import Recharge, RechargeState, settle
+from headend.refusals import CreditNoteRequired, UnknownRecharge
+from headend.store import Transaction
+from headend.supply_groups import Reveal
+from headend.tokens import TokenState
+
+
+async def found(tx: Transaction, tenant: TenantId, ident: str) -> Recharge:
+    recharge = await tx.recharges.find(tenant, ident)
+    if recharge is None:
+        raise UnknownRecharge(f"no recharge {ident}", field="id")
+    return recharge
+
+
+async def undo(
+    tx: Transaction, tenant: TenantId, ident: str, *, reason: str, now: datetime
+) -> Recharge:
+    """Undo a sale whose digits were never out; raises CreditNoteRequired, UnknownRecharge."""
+    # The delivery first: whoever holds its row lock may change the recharge.
+    delivery = await tx.deliveries.of(ident, tenant)
+    recharge = await found(tx, tenant, ident)
+    if recharge.state is RechargeState.REVERSED:
+        return recharge
+    cancelled = _cancelled(delivery, now=now) if delivery else None
+    if delivery and cancelled:
+        if cancelled != delivery:
+            await tx.deliveries.save(cancelled, was=delivery.state)
+        for token in await tx.tokens.of(delivery.id, tenant):
+            await tx.tokens.save(replace(token, state=TokenState.DEAD))
+    undone = replace(recharge, reversed_at=now, reversal_reason=reason)
+    after = settle(undone, cancelled, now=now)
+    await tx.recharges.save(after, was=recharge.state)
+    return after
+
+
+# Their digits were never out and must never be: the money may have gone back.
+_DEAD = frozenset({RechargeState.REVERSED, RechargeState.FAILED})
+
+
+def may_show(recharge: Recharge, delivery: Delivery, *, now: datetime) -> bool:
+    """Digits are shown as `reveal` allows; dead ones (reversed sales) never again."""
+    if recharge.state in _DEAD or recharge.reveal is Reveal.NEVER:
+        return False
+    if recharge.reveal is Reveal.AT_ONCE or delivery.handed_at is not None:
+        return True
+    due = delivery.fallback_at is not None and now >= delivery.fallback_at
+    return due or DeliveryMethod.REMOTE not in delivery.methods
+
+
+def _cancelled(delivery: Delivery, *, now: datetime) -> Delivery:
+    """The delivery of a sale that can be undone; raises CreditNoteRequired for all others."""
+    if reason := _credit_note_reason(delivery):
+        raise CreditNoteRequired(reason)
+    return delivery.after(Fact.CANCELLED, now=now)
+
+
+def _credit_note_reason(delivery: Delivery) -> str | None:
+    """Why the digits may be at work in the world, or None: they never were."""
+    if delivery.state is DeliveryState.DONE:
+        return "taken_by_meter"
+    if delivery.handed_at is not None:
+        return "handed_over"
+    if delivery.revealed:
+        return "revealed"
+    if delivery.maybe_taken or delivery.entered:
+        return "maybe_taken"
+    if delivery.state is DeliveryState.SENDING:
+        return "delivery_in_progress"
+    if delivery.state is DeliveryState.UNRESOLVED:
+        return "unresolved"
+    return None
