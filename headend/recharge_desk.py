@@ -36,11 +36,13 @@ from headend.meters import (
 from headend.ports import Chance, Clock, SecurityModule
 from headend.recharges import Recharge, RechargeOrder, RechargeState, first_difference, settle
 from headend.refusals import (
+    NotReplaceable,
     OrderRefused,
     RechargeDiffers,
     UnknownMeter,
 )
 from headend.rekeying import Timing, key_for_sale, when_to_issue
+from headend.replacing import bury, replacing_order
 from headend.reversals import found, may_show, undo
 from headend.store import Store, Transaction
 from headend.supply import SupplyAction, SupplyReason
@@ -127,6 +129,21 @@ class RechargeDesk:
         """Undo a sale whose digits were never out; raises CreditNoteRequired, UnknownRecharge."""
         async with self._store.begin() as tx:
             return await undo(tx, tenant, ident, reason=reason, now=self._clock.now())
+
+    async def replace(self, tenant: TenantId, ident: str, *, new_id: str) -> Recharge:
+        """A new recharge for one whose token died with the meter's old key; the two are linked.
+
+        Raises NotReplaceable, UnknownRecharge; the same again gives the same new recharge.
+        """
+        async with self._store.look() as tx:
+            dead = await found(tx, tenant, ident)
+        if dead.replaced_by is None:
+            await self._open_replacement(dead, new_id)
+        elif dead.replaced_by != new_id:
+            raise NotReplaceable(f"recharge {ident} is replaced by {dead.replaced_by}", field="id")
+        async with self._store.look() as tx:
+            replacement = await found(tx, tenant, new_id)
+        return await self._issue(replacement, may_reveal=False)
 
     async def reveal(self, tenant: TenantId, ident: str) -> Sequence[Token]:
         """The tokens with their digits, if policy shows them now; from then on they count as out.
@@ -219,6 +236,19 @@ class RechargeDesk:
             created_at=now,
             changed_at=now,
         )
+
+    async def _open_replacement(self, dead: Recharge, new_id: str) -> None:
+        order = replacing_order(dead, new_id)
+        key, sts = await self._key(order, dead.drn)
+        now = self._clock.now()
+        async with self._store.begin() as tx:
+            place = await _place(tx, dead.tenant, dead.drn, now=now)
+            if sts != place.meter.sts:
+                raise NotReplaceable("another key change is on its way", field="id")
+            await bury(tx, dead, replaced_by=new_id, now=now)
+            fresh = replace(self._new(order, place, now=now), replaces=dead.id)
+            drawn = await draw(tx, fresh, key, now=now, chance=self._chance)
+            await tx.recharges.add(drawn)
 
     # --- issuing -------------------------------------------------------------------------------
 

@@ -5,22 +5,35 @@ and its register shows nothing of it. This is the only second mint there is.
 """
 
 from dataclasses import replace
+from datetime import datetime
 
 from headend.commands import ChangeKey
 from headend.deliveries import Confirmation, Delivery, DeliveryState, Fact
-from headend.recharges import Recharge, RechargeOrder, RechargeState
+from headend.recharges import Recharge, RechargeOrder, RechargeState, settle
 from headend.refusals import NotReplaceable
+from headend.registers import register_shows
+from headend.reversals import found
 from headend.store import Transaction
-from headend.tokens import TokenResult
+from headend.tokens import TokenResult, TokenState
 
 _STUCK = frozenset({RechargeState.UNRESOLVED, RechargeState.FAILED})
 _CLOSED = frozenset({DeliveryState.DONE})
 
 
-async def require_replaceable(tx: Transaction, recharge: Recharge, delivery: Delivery) -> None:
-    """Raise NotReplaceable, naming what is missing of the proof."""
-    if recharge.state not in _STUCK:
-        raise NotReplaceable(f"recharge {recharge.id} is {recharge.state}", field="id")
+async def bury(tx: Transaction, recharge: Recharge, *, replaced_by: str, now: datetime) -> None:
+    """Close a recharge whose token is proved dead; raises NotReplaceable, naming what is missing."""
+    delivery = await tx.deliveries.of(recharge.id, recharge.tenant)
+    current = await found(tx, recharge.tenant, recharge.id)
+    if delivery is None or current.state not in _STUCK or current.encoded is None:
+        raise NotReplaceable(f"recharge {current.id} is {current.state}", field="id")
+    await _require_proof(tx, current, delivery)
+    for token in await tx.tokens.of(delivery.id, delivery.tenant):
+        await tx.tokens.save(replace(token, state=TokenState.DEAD))
+    closed = replace(current, replaced_by=replaced_by)
+    await tx.recharges.save(settle(closed, delivery, now=now), was=current.state)
+
+
+async def _require_proof(tx: Transaction, recharge: Recharge, delivery: Delivery) -> None:
     change = await _proved_change(tx, recharge)
     if change is None or change.confirmed_at is None:
         raise NotReplaceable("no key change after this sale was proved by the meter", field="id")
@@ -31,6 +44,11 @@ async def require_replaceable(tx: Transaction, recharge: Recharge, delivery: Del
         raise NotReplaceable(
             "the meter has not been asked for the old token since its key was changed", field="id"
         )
+    before = await tx.readings.latest(recharge.tenant, recharge.drn, before=recharge.created_at)
+    after = await tx.readings.latest(recharge.tenant, recharge.drn)
+    assert recharge.encoded is not None
+    if register_shows(before, after, recharge.encoded.value):
+        raise NotReplaceable("the credit register shows that it was taken", field="id")
 
 
 async def _proved_change(tx: Transaction, recharge: Recharge) -> Delivery | None:
