@@ -23,6 +23,7 @@ RETRY_MAX_HANDED_S = 900.0
 HAND_OVER_RETRY_FIRST_S = 5.0
 HAND_OVER_RETRY_MAX_S = 300.0
 MAX_ATTEMPTS = 500
+ASKED_FOR = timedelta(hours=1)
 
 
 @unique
@@ -75,6 +76,7 @@ class Fact(StrEnum):
     UNWANTED = "unwanted"
     HELD = "held"
     KEY_MISMATCH = "key_mismatch"
+    ASK_AGAIN = "ask_again"
 
 
 @unique
@@ -121,6 +123,8 @@ NEXT: Mapping[tuple[DeliveryState, Fact], _Target] = {
     # A meter's answer may come after we stopped waiting for it.
     (_U, Fact.USED): _To.USED,
     (_U, Fact.REFUSED): _To.LOST,
+    # A person wants the meter asked once more.
+    (DeliveryState.UNRESOLVED, Fact.ASK_AGAIN): _U,
     (_W, Fact.EXPIRED): _To.LOST,
     (_U, Fact.EXPIRED): _To.LOST,
 }
@@ -262,6 +266,8 @@ class Delivery:
                 return replace(
                     self, attempts=self.attempts - 1, lockouts=self.lockouts + 1, changed_at=now
                 )
+            case Fact.ASK_AGAIN:
+                return replace(self, deadline=max(self.deadline, now + ASKED_FOR), changed_at=now)
             case Fact.HELD:
                 return replace(self, attempts=self.attempts - 1, changed_at=now)
             case Fact.UNSUPPORTED | Fact.MISCONFIGURED:
@@ -296,6 +302,8 @@ class Delivery:
             return self
         if fact in (Fact.LOCKED_OUT, Fact.HELD) and until is not None:
             return replace(self, not_before=until)
+        if fact is Fact.ASK_AGAIN:
+            return replace(self, not_before=now)
         longest_s = RETRY_MAX_S if self.handed_at is None else RETRY_MAX_HANDED_S
         tries = max(1, self.attempts)
         return replace(

@@ -21,7 +21,7 @@ _CLOSED = frozenset({DeliveryState.DONE})
 
 
 async def bury(tx: Transaction, recharge: Recharge, *, replaced_by: str, now: datetime) -> None:
-    """Close a recharge whose token is proved dead; raises NotReplaceable, naming what is missing."""
+    """Close a recharge whose token is proved dead; raises NotReplaceable: what is missing."""
     delivery = await tx.deliveries.of(recharge.id, recharge.tenant)
     current = await found(tx, recharge.tenant, recharge.id)
     if delivery is None or current.state not in _STUCK or current.encoded is None:
