@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from headend.deliveries import Attempt, Delivery
+from headend.attempts import Attempt
+from headend.deliveries import Delivery
 from headend.meters import TenantId
 from headend.recharges import Recharge
 from headend.refusals import UnknownDelivery, UnknownRecharge

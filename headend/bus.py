@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from headend.agenda import Agenda, Turn
-from headend.commands import ChangeKey, EnterToken, Manage, SetSupply
+from headend.commands import ChangeKey, EnterToken, Manage, SetSupply, needs
 from headend.deliveries import Delivery, DeliveryMethod, DeliveryState, Fact
 from headend.errors import Stale, StoreDown, WireError
 from headend.intake import Intake
@@ -192,7 +192,7 @@ class Bus:
     async def _look_again(self, leased: Leased) -> tuple[Outcome | None, Sold]:
         """Whether the command is still possible and wanted; and what its tokens were made for."""
         delivery, meter = leased.delivery, leased.meter
-        if not delivery.may_send(self._driver.capabilities(meter.profile)):
+        if needs(delivery.command) not in self._driver.capabilities(meter.profile):
             return Outcome(fact=Fact.UNSUPPORTED, detail="the profile cannot do this"), Sold()
         async with self._ports.store.look() as tx:
             match delivery.command:

@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 from enum import Enum, IntEnum, StrEnum, auto, unique
 from typing import TypeAlias
 
-from headend.commands import Command, needs
-from headend.meters import BusName, Capability, Drn, TenantId
+from headend.commands import Command
+from headend.meters import BusName, Drn, TenantId
 from headend.tokens import TokenResult
 
 RETRY_FIRST_S = 2.0
@@ -179,12 +179,12 @@ class Delivery:
         """The digits may be at work in the world."""
         return self.maybe_taken or self.handed_at is not None or self.revealed or self.entered > 0
 
-    def may_send(self, can: Capability) -> bool:
+    @property
+    def by_remote(self) -> bool:
         """Remote is still a way."""
         return (
             DeliveryMethod.REMOTE in self.methods
             and self.bus is not None
-            and needs(self.command) in can
             and self.attempts < MAX_ATTEMPTS
         )
 
@@ -310,9 +310,10 @@ class Delivery:
             self, not_before=retry_at(tries, now=now, spread=spread, longest_s=longest_s)
         )
 
-    def hand_over_at(self, *, remote: bool) -> datetime:
+    @property
+    def hand_over_at(self) -> datetime:
         """When the digits go to a person: at `fallback_at`, or at once when remote cannot be."""
-        due = self.fallback_at if remote and self.fallback_at else self.created_at
+        due = self.fallback_at if self.by_remote and self.fallback_at else self.created_at
         return max(due, self.hand_not_before or due)
 
     def hand_over_failed(self, *, now: datetime, spread: float) -> "Delivery":
@@ -327,13 +328,14 @@ class Delivery:
         )
         return replace(self, hand_attempts=tries, hand_not_before=again, changed_at=now)
 
-    def next_moment(self, *, remote: bool) -> datetime:
+    @property
+    def next_moment(self) -> datetime:
         """When something is due next: a retry, the hand-over, or the end."""
         moments = [self.deadline]
-        if remote:
+        if self.by_remote:
             moments.append(self.not_before)
         if self.next_hand_over() is not None:
-            moments.append(self.hand_over_at(remote=remote))
+            moments.append(self.hand_over_at)
         return min(moments)
 
 
@@ -378,27 +380,13 @@ class Expire:
 Step: TypeAlias = Send | HandOver | Wait | Expire
 
 
-def plan(delivery: Delivery, *, can: Capability, now: datetime) -> Step:
+def plan(delivery: Delivery, *, now: datetime) -> Step:
     """Say what to do next; do nothing. The worker acts, `after` records."""
     if now >= delivery.deadline:
         return Expire()
-    remote = delivery.may_send(can)
     hand = delivery.next_hand_over()
-    if hand is not None and now >= delivery.hand_over_at(remote=remote):
+    if hand is not None and now >= delivery.hand_over_at:
         return HandOver(hand)
-    if remote and now >= delivery.not_before:
+    if delivery.by_remote and now >= delivery.not_before:
         return Send()
-    return Wait(delivery.next_moment(remote=remote))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
-    """One try of one delivery: how, when, and what came of it. `detail` holds no secrets."""
-
-    delivery_id: str
-    method: DeliveryMethod
-    started_at: datetime
-    ended_at: datetime
-    outcome: Fact
-    result: TokenResult | None = None
-    detail: str = ""
+    return Wait(delivery.next_moment)

@@ -138,6 +138,19 @@ class KeyDesk:
             seen = Outcome(fact=Fact.SEEN, by=Confirmation.PERSON, detail=f"confirmed by {by}")
             return await write_outcome(tx, delivery, seen, now=now, spread=0.0, started_at=now)
 
+    async def ask_again(self, tenant: TenantId, ident: str) -> Delivery:
+        """Let the meter be asked once more about an UNRESOLVED delivery."""
+        now = self._clock.now()
+        async with self._store.begin() as tx:
+            delivery = await tx.deliveries.find(tenant, ident)
+            if delivery is None:
+                raise UnknownDelivery(f"no delivery {ident}", field="id")
+            asked = Outcome(fact=Fact.ASK_AGAIN)
+            after = await write_outcome(tx, delivery, asked, now=now, spread=0.0)
+        if after.bus is not None:
+            self._routes.wake(after.bus)
+        return after
+
     async def _meter(self, tenant: TenantId, drn: Drn, ident: str) -> tuple[Delivery | None, Meter]:
         async with self._store.look() as tx:
             known = await tx.deliveries.find(tenant, ident)

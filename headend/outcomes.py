@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from headend.attempts import Attempt
 from headend.commands import TOKEN_COMMANDS, ChangeKey
-from headend.deliveries import Attempt, Confirmation, Delivery, DeliveryMethod, DeliveryState, Fact
+from headend.deliveries import Confirmation, Delivery, DeliveryMethod, DeliveryState, Fact
 from headend.polling import SUPPLY_LOOK_FIRST_S
 from headend.quantities import Amount
 from headend.recharges import UNLIT_STATES, Recharge, settle

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum, unique
 
-from headend.deliveries import Delivery, DeliveryMethod, DeliveryState
+from headend.deliveries import Delivery, DeliveryState
 from headend.recharges import Recharge, RechargeState
 from headend.tokens import TokenResult
 
@@ -71,10 +71,9 @@ def _settled(state: RechargeState) -> Prospect:
 
 
 def _of_delivery(delivery: Delivery, now: datetime) -> Prospect:
-    remote = DeliveryMethod.REMOTE in delivery.methods and delivery.bus is not None
     if delivery.state is DeliveryState.SENDING:
         return Prospect(NextStep.AWAIT_ANSWER, "The meter is being asked.", delivery.lease_until)
-    hand_at = delivery.hand_over_at(remote=remote)
+    remote, hand_at = delivery.by_remote, delivery.hand_over_at
     waits_for_hand = delivery.next_hand_over() is not None
     if waits_for_hand and (not remote or hand_at <= max(now, delivery.not_before)):
         return Prospect(NextStep.HAND_OVER, "The digits go to the customer.", max(now, hand_at))

@@ -16,7 +16,8 @@ from decimal import Decimal
 from typing import Generic, Protocol, TypeVar
 
 from headend.api_keys import ApiKey
-from headend.deliveries import Attempt, Delivery, DeliveryState
+from headend.attempts import Attempt
+from headend.deliveries import Delivery, DeliveryState
 from headend.events import MeterEvent
 from headend.meters import BusName, Drn, Meter, TenantId, UsagePointId
 from headend.polling import Poll

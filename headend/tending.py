@@ -11,7 +11,15 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from headend.commands import TOKEN_COMMANDS
-from headend.deliveries import Delivery, DeliveryMethod, DeliveryState, Fact
+from headend.deliveries import (
+    Delivery,
+    DeliveryMethod,
+    DeliveryState,
+    Expire,
+    Fact,
+    HandOver,
+    plan,
+)
 from headend.errors import NotSent, Stale, StoreDown
 from headend.issuing import contacts_for
 from headend.meters import Meter
@@ -99,20 +107,19 @@ class Tending:
                 return 0
         async with self._store.begin() as tx:
             due = await tx.deliveries.due_to_people(now=now, limit=BATCH)
-            claimed = [
-                await self._claim(tx, delivery, now=now)
-                for delivery in due
-                if not await self._expired(tx, delivery, now=now)
-            ]
+            claimed = []
+            for delivery in due:
+                match plan(delivery, now=now):
+                    case Expire():
+                        await self._expire(tx, delivery, now=now)
+                    case HandOver():
+                        claimed.append(await self._claim(tx, delivery, now=now))
         await self._each(claimed, self._give)
         return len(due)
 
-    async def _expired(self, tx: Transaction, delivery: Delivery, *, now: datetime) -> bool:
-        if now < delivery.deadline:
-            return False
+    async def _expire(self, tx: Transaction, delivery: Delivery, *, now: datetime) -> None:
         outcome = Outcome(fact=Fact.EXPIRED, detail="the deadline has passed")
         await write_outcome(tx, delivery, outcome, now=now, spread=0.0)
-        return True
 
     async def _claim(self, tx: Transaction, delivery: Delivery, *, now: datetime) -> Delivery:
         out = delivery.after(Fact.REVEALED, now=now)

@@ -7,8 +7,9 @@ from itertools import count
 from typing import Any
 
 from headend.api_keys import ApiKey, Scope
+from headend.attempts import Attempt
 from headend.commands import EnterToken, SetSupply, priority
-from headend.deliveries import Attempt, Delivery, DeliveryMethod, Fact
+from headend.deliveries import Delivery, DeliveryMethod, Fact
 from headend.events import EventType, MeterEvent
 from headend.meters import (
     BusName,

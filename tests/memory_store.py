@@ -16,8 +16,9 @@ from typing import Any, TypeVar
 from adapters.store.cursors import read_cursor, write_cursor
 from adapters.store.orders import plain_json
 from headend.api_keys import ApiKey
+from headend.attempts import Attempt
 from headend.commands import SetSupply
-from headend.deliveries import OPEN_STATES, Attempt, Delivery, DeliveryMethod, DeliveryState, Fact
+from headend.deliveries import OPEN_STATES, Delivery, DeliveryMethod, DeliveryState, Fact
 from headend.errors import Stale
 from headend.events import MeterEvent
 from headend.meters import BusName, Drn, Meter, TenantId, UsagePointId

@@ -6,7 +6,8 @@ from sqlalchemy import bindparam, insert, select
 
 from adapters.store.statements import SqlRow, Statements
 from adapters.store.tables import attempts
-from headend.deliveries import Attempt, DeliveryMethod, Fact
+from headend.attempts import Attempt
+from headend.deliveries import DeliveryMethod, Fact
 from headend.tokens import TokenResult
 
 LIMIT = 200

@@ -12,8 +12,9 @@ from api.documenting import explained
 from api.head_end import Desks
 from api.routes.forms import IdentPath, Told, grows
 from api.stories import delivery_story
+from headend.attempts import Attempt
 from headend.commands import Command, EnterToken, SetClock, SetSupply
-from headend.deliveries import Attempt, Confirmation, Delivery, DeliveryMethod, DeliveryState, Fact
+from headend.deliveries import Confirmation, Delivery, DeliveryMethod, DeliveryState, Fact
 from headend.refusals import UnknownDelivery
 from headend.supply import SupplyAction, SupplyReason
 from headend.tokens import TokenResult
