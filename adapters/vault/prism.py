@@ -29,7 +29,7 @@ from adapters.vault.prism_messages import (
 )
 from adapters.vault.prism_refusals import refusal_of
 from adapters.vault.prism_server import PrismServer
-from adapters.vault.prism_session import PrismSession
+from adapters.vault.prism_session import Badge, PrismSession
 from headend.errors import ModuleDown
 from headend.meters import Drn, KeyType, Service, StsConfiguration, TenantId
 from headend.refusals import AmountNotPositive, AmountTooLarge, NoVendingKey
@@ -78,10 +78,9 @@ class PrismVault:
         keys: Sequence[VendingKey],
         sessions: int = SESSIONS,
     ) -> None:
-        trust = server.trust()
-        self._server = server
+        trust, badge = server.trust(), Badge(server, account)
         self._keys = {(key.tenant, key.sgc, key.krn): key for key in keys}
-        self._sessions = [PrismSession(server, trust, account) for _ in range(sessions)]
+        self._sessions = [PrismSession(server, trust, badge) for _ in range(sessions)]
         self._doubts = _Doubts(server.patience.settle_s)
 
     async def key(self, tenant: TenantId, sgc: str, krn: int) -> VendingKey:

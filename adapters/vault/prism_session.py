@@ -1,7 +1,8 @@
 """A conversation with a PrismToken: connected when needed, signed in, one caller at a time.
 
-The access token outlives a connection and is used until the module refuses it. After a failure the
-session rests for a moment: callers behind the first one are told at once instead of in turn.
+The access token is shared by all sessions of an account, outlives their connections, and is used
+until the module refuses it. After a failure the session rests for a moment: callers behind the
+first one are told at once instead of in turn.
 """
 
 import asyncio
@@ -26,6 +27,7 @@ from headend.errors import ModuleDown
 # At ten tokens a second this is half a minute's work, longer than a caller is kept waiting.
 WAITING_MAX = 300
 SEQUENCES = 2**31
+SHUTTING_DOWN = "the head-end is shutting down"
 
 T = TypeVar("T")
 
@@ -36,20 +38,52 @@ class SignInRefused(ModuleDown):
     """The module does not let us in: the account, its password or its rights are wrong."""
 
 
+class Rest:
+    """A pause after a failure, in which nobody tries again."""
+
+    def __init__(self, server: PrismServer) -> None:
+        self._server = server
+        self._until = 0.0
+        self._reason = ""
+
+    def begin(self, seconds: float, error: ModuleDown) -> None:
+        self._until = asyncio.get_running_loop().time() + seconds
+        self._reason = str(error)
+        log.warning("security module down", module=str(self._server), reason=self._reason)
+
+    def require_over(self) -> None:
+        """Raises ModuleDown with the reason of the pause."""
+        if asyncio.get_running_loop().time() < self._until:
+            raise ModuleDown(self._reason)
+
+
+class Badge:
+    """Who we are to a module, shared by its sessions: one signs in, for all of them."""
+
+    def __init__(self, server: PrismServer, account: PrismAccount) -> None:
+        self.account = account
+        self.access: AccessToken | None = None
+        self.signing_in = asyncio.Lock()
+        self.rest = Rest(server)
+
+    def give_back(self, refused: AccessToken) -> None:
+        """The module no longer takes this one; a newer one of another session stays."""
+        if self.access is refused:
+            self.access = None
+
+
 class PrismSession:
     """Whoever has its `turn` may ask. `trust` is the server's."""
 
-    def __init__(self, server: PrismServer, trust: ssl.SSLContext, account: PrismAccount) -> None:
+    def __init__(self, server: PrismServer, trust: ssl.SSLContext, badge: Badge) -> None:
         self._server = server
         self._trust = trust
-        self._account = account
+        self._badge = badge
         self._lock = asyncio.Lock()
         self._waiting = 0
         self._connection: PrismConnection | None = None
-        self._access: AccessToken | None = None
         self._sequence = 0
-        self._rest_until = 0.0
-        self._rest_reason = ""
+        self._rest = Rest(server)
         self._closed = False
 
     @asynccontextmanager
@@ -84,13 +118,14 @@ class PrismSession:
         When the access token is refused nothing was done, so it is made again after one sign-in.
         """
         connection = await self._connected()
-        if self._access is not None:
-            try:
-                return await self._exchange(connection, call, self._access)
-            except ApiError as error:
-                if not error.is_a("EAuthentication.Token"):
-                    raise
-        access = await self._sign_in(connection)
+        access = await self._signed_in(connection)
+        try:
+            return await self._exchange(connection, call, access)
+        except ApiError as error:
+            if not error.is_a("EAuthentication.Token"):
+                raise
+        self._badge.give_back(access)
+        access = await self._signed_in(connection)
         return await self._exchange(connection, call, access)
 
     async def aclose(self) -> None:
@@ -101,33 +136,45 @@ class PrismSession:
 
     async def _connected(self) -> PrismConnection:
         if self._closed:
-            raise ModuleDown("the head-end is shutting down")
-        if self._now() < self._rest_until:
-            raise ModuleDown(self._rest_reason)
+            raise ModuleDown(SHUTTING_DOWN)
+        self._rest.require_over()
         if self._connection is not None and self._connection.fresh:
             return self._connection
         self._drop()
         try:
             self._connection = await PrismConnection.open(self._server, self._trust)
         except Unreachable as error:
-            self._rest(self._server.patience.rest_s, error)
+            self._rest.begin(self._server.patience.rest_s, error)
             raise
+        if self._closed:
+            self._drop()
+            raise ModuleDown(SHUTTING_DOWN)
         log.info("security module connected", module=str(self._server))
         return self._connection
 
+    async def _signed_in(self, connection: PrismConnection) -> AccessToken:
+        badge = self._badge
+        async with badge.signing_in:
+            if badge.access is None:
+                badge.rest.require_over()
+                badge.access = await self._sign_in(connection)
+            return badge.access
+
     async def _sign_in(self, connection: PrismConnection) -> AccessToken:
-        self._access = None
+        patience, rest = self._server.patience, self._badge.rest
         try:
-            signed_in = await self._exchange(connection, sign_in(self._account), None)
+            signed_in = await self._exchange(connection, sign_in(self._badge.account), None)
         except ApiError as error:
             refused = SignInRefused(
                 f"security module {self._server} refuses the sign-in ({error.code}); check realm,"
                 " user name, password and rights of the account"
             )
-            self._rest(self._server.patience.sign_in_rest_s, refused)
+            rest.begin(patience.sign_in_rest_s, refused)
             raise refused from None
-        self._access = AccessToken(signed_in.access_token)
-        return self._access
+        except NoAnswerInTime as error:
+            rest.begin(patience.rest_s, error)
+            raise
+        return AccessToken(signed_in.access_token)
 
     async def _exchange(
         self, connection: PrismConnection, call: Call[T], access: AccessToken | None
@@ -140,7 +187,7 @@ class PrismSession:
         except ApiError:
             raise
         except NoAnswerInTime as error:
-            self._rest(self._server.patience.rest_s, error)
+            self._rest.begin(self._server.patience.rest_s, error)
             self._drop()
             raise
         except BaseException:
@@ -151,11 +198,3 @@ class PrismSession:
         if self._connection is not None:
             self._connection.cut()
             self._connection = None
-
-    def _rest(self, seconds: float, error: ModuleDown) -> None:
-        self._rest_until = self._now() + seconds
-        self._rest_reason = str(error)
-        log.warning("security module down", module=str(self._server), reason=self._rest_reason)
-
-    def _now(self) -> float:
-        return asyncio.get_running_loop().time()

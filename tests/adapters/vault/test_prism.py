@@ -251,7 +251,7 @@ async def test_connections_that_died_unseen_cost_nothing(prism, vault):
     await vault.issue(an_order(), message_id="city/r1")
     await vault.issue(an_order(), message_id="city/r2")
     assert len(prism.made) == 2
-    assert prism.calls["signInWithPassword"] <= 2  # the access token outlives a connection
+    assert prism.calls["signInWithPassword"] == 1  # the access token outlives a connection
 
 
 async def test_a_connection_long_unused_is_replaced(prism, authority):
@@ -295,17 +295,28 @@ async def test_an_expired_sign_in_is_renewed_once(prism, authority):
 async def test_a_module_that_takes_no_access_token_is_not_asked_for_ever(prism, vault):
     prism.refusals["fetchTokenResult"] = "EAuthentication.Token|bad"
     await _down(vault, match=r"EAuthentication\.Token")
-    assert prism.calls["signInWithPassword"] == 1
-    await _down(vault, match=r"EAuthentication\.Token")
     assert prism.calls["signInWithPassword"] == 2
+    await _down(vault, match=r"EAuthentication\.Token")
+    assert prism.calls["signInWithPassword"] == 3
 
 
 async def test_a_wrong_password_is_not_tried_again_and_again(prism, authority):
-    async with opened(prism, authority, password="wr0ng pass!", sessions=1) as vault:
-        for _ in range(5):
-            with pytest.raises(ModuleDown, match="check realm, user name, password"):
-                await vault.issue(an_order(), message_id="city/r1")
+    async with opened(prism, authority, password="wr0ng pass!") as vault:
+        for _ in range(2):
+            ends = await asyncio.gather(
+                *(vault.issue(an_order(), message_id=f"city/r{n}") for n in range(20)),
+                return_exceptions=True,
+            )
+            assert all(isinstance(end, ModuleDown) for end in ends)
+            assert all("check realm, user name, password" in str(end) for end in ends)
     assert prism.calls["signInWithPassword"] == 1
+
+
+async def test_one_sign_in_serves_all_sessions(prism, authority, vault):
+    for _ in range(2):
+        await asyncio.gather(*(vault.issue(an_order(), message_id=f"city/r{n}") for n in range(20)))
+    assert prism.calls["signInWithPassword"] == 1
+    assert len(prism.connections) > 1
 
 
 # --- the module says no --------------------------------------------------------------------------
@@ -513,6 +524,17 @@ async def test_closing_leaves_nothing_behind(prism, authority):
         while asyncio.all_tasks() - before:
             await asyncio.sleep(0.01)
     await _down(vault, match="shutting down")
+
+
+async def test_closing_while_connecting_leaves_no_connection(prism, authority):
+    async with opened(prism, authority) as vault:
+        sale = asyncio.create_task(vault.issue(an_order(), message_id="city/r1"))
+        await asyncio.sleep(0)
+    with pytest.raises(ModuleDown, match="shutting down"):
+        await sale
+    async with asyncio.timeout(2):
+        while prism.connections:
+            await asyncio.sleep(0.01)
 
 
 async def test_a_sale_under_way_at_closing_is_made_after_the_restart(prism, authority):
