@@ -27,7 +27,6 @@ from headend.errors import ModuleDown
 # At ten tokens a second this is half a minute's work, longer than a caller is kept waiting.
 WAITING_MAX = 300
 SEQUENCES = 2**31
-SHUTTING_DOWN = "the head-end is shutting down"
 
 T = TypeVar("T")
 
@@ -135,8 +134,7 @@ class PrismSession:
             await self._connection.aclose()
 
     async def _connected(self) -> PrismConnection:
-        if self._closed:
-            raise ModuleDown(SHUTTING_DOWN)
+        self._require_open()
         self._rest.require_over()
         if self._connection is not None and self._connection.fresh:
             return self._connection
@@ -146,11 +144,14 @@ class PrismSession:
         except Unreachable as error:
             self._rest.begin(self._server.patience.rest_s, error)
             raise
-        if self._closed:
-            self._drop()
-            raise ModuleDown(SHUTTING_DOWN)
+        self._require_open()
         log.info("security module connected", module=str(self._server))
         return self._connection
+
+    def _require_open(self) -> None:
+        if self._closed:
+            self._drop()
+            raise ModuleDown("the head-end is shutting down")
 
     async def _signed_in(self, connection: PrismConnection) -> AccessToken:
         badge = self._badge
