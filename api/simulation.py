@@ -4,7 +4,8 @@ Beside `wiring` the only module of this floor that knows an adapter, and only to
 no head-end of a utility comes by here.
 """
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from adapters.mqtt.embedded import USER as EMBEDDED_USER
@@ -61,12 +62,15 @@ def described_fleet(file: Path) -> FleetDescription:
         raise SettingsRefused(f"fleet description {error}") from None
 
 
-def new_fleet(description: FleetDescription) -> Fleet:
-    """A fleet on this machine's clock, not yet running; raises SettingsRefused."""
-    try:
-        return Fleet(description, clock=new_clock())
-    except DescriptionRefused as error:
-        raise SettingsRefused(f"fleet description: {error}") from None
+@asynccontextmanager
+async def running_fleet(description: FleetDescription) -> AsyncIterator[Fleet]:
+    """A fleet on this machine's clock; it stops when the block is left. Raises SettingsRefused."""
+    async with AsyncExitStack() as stack:
+        try:
+            fleet = await stack.enter_async_context(Fleet(description, clock=new_clock()))
+        except (DescriptionRefused, OSError) as error:
+            raise SettingsRefused(f"the fleet cannot run: {error}") from None
+        yield fleet
 
 
 def vending_keys_toml(description: FleetDescription) -> str:

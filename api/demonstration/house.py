@@ -21,7 +21,7 @@ from api.demonstration.backoffice import Unexpected
 from api.demonstration.outbox import Outbox
 from api.head_end import HeadEnd
 from api.settings import Settings, Source
-from api.simulation import Fleet, FleetDescription, demo_fleet, new_fleet, vending_keys_toml
+from api.simulation import Fleet, FleetDescription, demo_fleet, running_fleet, vending_keys_toml
 from api.wiring import head_end, import_vending_keys, new_chance
 from headend.api_keys import Scope
 
@@ -67,7 +67,7 @@ async def furnished_house() -> AsyncIterator[House]:
         folder = Path(name)
         broker_port = _free_port()
         description = demo_fleet(DEFAULT_TENANT, broker_port=broker_port)
-        async with new_fleet(description) as fleet:
+        async with running_fleet(description) as fleet:
             settings = _settings(folder, fleet.buses, broker_port)
             papers = _papers(folder, fleet, description)
             async with head_end(settings) as running:

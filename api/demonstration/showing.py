@@ -112,9 +112,11 @@ class Screen:
             self._live = None
 
     def _progress(self) -> Table:
-        table = Table(title=f"{asyncio.get_running_loop().time() - self._began_s:.0f} s")
-        for name in ("meter", "wire", "story", "state", "what happens next"):
-            table.add_column(name, no_wrap=True, overflow="ellipsis")
+        since_s = asyncio.get_running_loop().time() - self._began_s
+        table = Table(title=f"{since_s:.0f} s", expand=True)
+        for name in ("meter", "wire", "story", "state"):
+            table.add_column(name)
+        table.add_column("what happens next", ratio=1, no_wrap=True, overflow="ellipsis")
         for scene in self._scenes:
             story = scene.story
             step = self._steps.get(scene.drn, "")
