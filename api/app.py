@@ -2,9 +2,9 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
 
 from fastapi import APIRouter, FastAPI
-from fastapi.openapi.utils import get_openapi
 
 from api import reference
 from api.auth import Doorkeeper, Gate, documented
@@ -39,9 +39,18 @@ Payments become 20-digit STS tokens, and reach electricity, water and gas meters
 _NOUNS = (recharges, deliveries, meters, readings, events, usage_points, supply_groups, health)
 
 
+class _Application(FastAPI):
+    """An application whose OpenAPI, made when first asked for, holds the schema of problems."""
+
+    def openapi(self) -> dict[str, Any]:
+        schema = super().openapi()
+        schema["components"]["schemas"][SCHEMA_NAME] = SCHEMA
+        return schema
+
+
 def create_app(head_end: HeadEnd) -> FastAPI:
     """The application; writes that are under way at shutdown are waited for."""
-    app = FastAPI(
+    app = _Application(
         title=TITLE,
         description=DESCRIPTION,
         version=installed_version(),
@@ -64,7 +73,6 @@ def create_app(head_end: HeadEnd) -> FastAPI:
     app.add_middleware(Gate, doorkeeper=Doorkeeper(head_end.store, head_end.clock))
     app.add_middleware(RequestLimits)
     app.add_middleware(Observing)
-    _document(app)
     return app
 
 
@@ -77,15 +85,3 @@ def _lifespan(
         await head_end.writes.settle()
 
     return lifespan
-
-
-def _document(app: FastAPI) -> None:
-    """The OpenAPI, with the schema that all problems share."""
-    schema = get_openapi(
-        title=app.title,
-        version=app.version,
-        description=app.description,
-        routes=app.routes,
-    )
-    schema["components"]["schemas"][SCHEMA_NAME] = SCHEMA
-    app.openapi_schema = schema

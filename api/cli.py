@@ -4,7 +4,18 @@ import sys
 
 import typer
 
-from api.commands import groups, keys, meters, migrate, recharges, serve, vault, version
+from api.commands import (
+    demo,
+    groups,
+    keys,
+    meters,
+    migrate,
+    recharges,
+    serve,
+    simulate,
+    vault,
+    version,
+)
 
 app = typer.Typer(
     name="headend",
@@ -15,6 +26,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("serve", epilog=serve.EPILOG)(serve.serve_command)
+app.command("demo", epilog=demo.EPILOG)(demo.demo_command)
+app.command("simulate", epilog=simulate.EPILOG)(simulate.simulate_command)
 app.command("migrate", epilog=migrate.EPILOG)(migrate.migrate_command)
 app.add_typer(keys.group, name="keys")
 app.add_typer(vault.group, name="vault")

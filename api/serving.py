@@ -38,7 +38,7 @@ async def serve(
     """Run until `stop` is set or a signal comes. Raises SettingsRefused when the port is taken."""
     stopping = stop or asyncio.Event()
     door = _door(settings) if settings.role is not Role.WORK else None
-    with _signals(stopping):
+    with end_signals(stopping):
         async with asyncio.TaskGroup() as group:
             works = [group.create_task(_run(work), name=work.name) for work in head_end.works]
             if door is not None:
@@ -98,7 +98,7 @@ async def _run(work: Work) -> None:
 
 
 @contextmanager
-def _signals(stopping: asyncio.Event) -> Iterator[None]:
+def end_signals(stopping: asyncio.Event) -> Iterator[None]:
     """Let the signals that end a process set the event instead."""
     loop = asyncio.get_running_loop()
     for number in SIGNALS:

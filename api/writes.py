@@ -19,6 +19,11 @@ class Writes:
     def __init__(self) -> None:
         self._running: set[asyncio.Task[object]] = set()
 
+    @property
+    def running(self) -> int:
+        """How many are under way."""
+        return len(self._running)
+
     async def finish(self, work: Coroutine[object, object, T]) -> T:
         """The result of `work`, which goes on to its end even when this await is cancelled."""
         task = asyncio.ensure_future(work)

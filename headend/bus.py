@@ -30,6 +30,7 @@ LEASE_S = CONVERSATION_S + 15.0
 # Other processes add work without being able to wake us.
 LOOK_EVERY_S = 1.0
 POLL_AGAIN_S = 120.0
+TAKE_BACK_BATCH = 100
 STORE_PAUSE_S = 2.0
 FINISH_S = 5.0
 
@@ -63,6 +64,7 @@ class Bus:
 
     async def serve(self) -> None:
         """Take turns for ever; on cancellation conversations end and their leases are released."""
+        await self._take_back()
         async with asyncio.TaskGroup() as group:
             while True:
                 self._woken.clear()
@@ -72,6 +74,35 @@ class Bus:
                 except StoreDown:
                     pause_s = STORE_PAUSE_S
                 await self._sleep(pause_s)
+
+    async def _take_back(self) -> None:
+        """What was being sent when the process before us died counts as no answer, at once.
+
+        A bus has one owner. Should another still be alive, what its meters say counts all the same.
+        """
+        left = True
+        while left:
+            try:
+                left = await self._take_back_some()
+            except Stale:
+                continue
+            except StoreDown:
+                await asyncio.sleep(STORE_PAUSE_S)
+
+    async def _take_back_some(self) -> bool:
+        now = self._ports.clock.now()
+        async with self._ports.store.begin() as tx:
+            left = await tx.deliveries.sending(self.name, limit=TAKE_BACK_BATCH)
+            for delivery in left:
+                await write_outcome(
+                    tx,
+                    delivery,
+                    Outcome(fact=Fact.NO_ANSWER, detail="its process ended"),
+                    now=now,
+                    spread=self._ports.chance.spread(),
+                    started_at=delivery.changed_at,
+                )
+        return bool(left)
 
     async def _start_jobs(self, group: asyncio.TaskGroup) -> None:
         first = self._agenda.choose()

@@ -98,7 +98,7 @@ class Tids(Protocol):
         """The last TID given; locked against other transactions until this one ends."""
 
     async def give(self, tenant: TenantId, drn: Drn, base_date: int, tid: int) -> None:
-        """Note it as given; it must be above the last."""
+        """Note it as given; raises Stale unless it is above the last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,7 +164,8 @@ class Leased:
 
 
 class Deliveries(Protocol):
-    async def add(self, delivery: Delivery) -> None: ...
+    async def add(self, delivery: Delivery) -> None:
+        """Raises Stale when its recharge has a delivery already (somebody was faster)."""
 
     async def find(self, tenant: TenantId, ident: str) -> Delivery | None: ...
 
@@ -178,9 +179,9 @@ class Deliveries(Protocol):
         Taken are WAITING and UNCERTAIN ones with REMOTE among their methods whose `not_before`
         has come and whose deadline has not. Order: priority, then rank. A meter with one in
         SENDING is left alone. Within a meter the lowest (priority, rank) goes first: a WAITING one
-        that is not handed over holds back the later ones of the same priority (also while its
-        `not_before` is still to come), an UNCERTAIN or handed one does not. Two workers never get
-        the same row (PostgreSQL: SKIP LOCKED).
+        that is not handed over and has REMOTE holds back the later ones of the same priority (also
+        while its `not_before` is still to come), an UNCERTAIN or handed one does not. Two workers
+        never get the same row nor the same meter (PostgreSQL: SKIP LOCKED).
         """
 
     async def save(
@@ -190,6 +191,9 @@ class Deliveries(Protocol):
 
     async def lapsed(self, *, now: datetime, limit: int) -> Sequence[Delivery]:
         """SENDING ones whose lease has ended, of every tenant."""
+
+    async def sending(self, bus: BusName, *, limit: int) -> Sequence[Delivery]:
+        """SENDING ones on a bus, whatever their lease, of every tenant."""
 
     async def due_to_people(self, *, now: datetime, limit: int) -> Sequence[Delivery]:
         """Open ones a bus does not care for now, oldest first, locked for this transaction.
@@ -203,7 +207,10 @@ class Deliveries(Protocol):
         """DONE, handed over, not told yet, with `hand_not_before` come: the customer may rest."""
 
     async def next_due(self, bus: BusName, *, now: datetime) -> datetime | None:
-        """When the next delivery of this bus wants to be sent (`not_before`), if any waits."""
+        """When the next delivery of this bus wants to be sent (`not_before`), if any waits.
+
+        One that another of its meter holds back does not count until that one has gone.
+        """
 
     async def of_meter(
         self, tenant: TenantId, drn: Drn, *, states: frozenset[DeliveryState]

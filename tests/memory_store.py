@@ -482,6 +482,10 @@ class MemoryDeliveries:
         every = self._view.walk("lease", None)
         return list(islice((one for one in every if (one.lease_until or now) <= now), limit))
 
+    async def sending(self, bus: BusName, *, limit: int) -> Sequence[Delivery]:
+        every = self._view.walk("lease", None)
+        return list(islice((one for one in every if one.bus == bus), limit))
+
     async def due_to_people(self, *, now: datetime, limit: int) -> Sequence[Delivery]:
         every = self._view.walk("people", None)
         return list(islice((one for one in every if _due_to_people(one, now)), limit))

@@ -60,6 +60,11 @@ class MqttLink:
         return self._up.is_set()
 
     @property
+    def waiting(self) -> int:
+        """Messages that nobody has taken yet."""
+        return len(self._queue)
+
+    @property
     def fault(self) -> WireError:
         """Why we are not connected, or were not last time; new each time, to be raised."""
         return type(self._fault)(str(self._fault))

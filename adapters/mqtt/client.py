@@ -9,11 +9,13 @@ Knows nothing of topics, queues or reconnecting.
 import asyncio
 import logging
 import ssl
+import struct
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import aiomqtt
 import paho.mqtt.client as paho
+from paho.mqtt.exception import MQTTException
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -38,6 +40,8 @@ _FAILURE = 0x80
 _NO_SUBSCRIBER = 0x10
 # CONNACK reason codes of MQTT 5 (paho translates those of 3.1.1) that time does not heal.
 _OUR_FAULT = frozenset({0x81, 0x82, 0x84, 0x85, 0x86, 0x87, 0x8A, 0x8C})
+# What paho trips over when the line breaks or the peer is no broker: ends this connection only.
+_BROKEN = (OSError, ValueError, LookupError, TypeError, struct.error, MQTTException)
 _QUIET = logging.getLogger("adapters.mqtt.paho")
 _QUIET.setLevel(logging.CRITICAL)  # what matters of it comes back as an error of ours
 
@@ -76,6 +80,7 @@ class AckingClient(aiomqtt.Client):
         self._answers: dict[int, asyncio.Future[int]] = {}
         self._dropping = False
         self._client.manual_ack_set(True)
+        self._disconnected.add_done_callback(_look_at)
 
     async def connect(self) -> None:
         """Connect; raises NotSent, Misconfigured."""
@@ -95,7 +100,7 @@ class AckingClient(aiomqtt.Client):
             raise kind(f"the broker {self._broker} refuses us: {exc}") from exc
         except aiomqtt.MqttError as exc:
             raise NotSent(f"the broker {self._broker} cannot be reached: {exc}") from exc
-        self._disconnected.add_done_callback(_look_at)
+        self._disconnected.add_done_callback(_look_at)  # aiomqtt may have made a new one
 
     async def listen_to(self, filters: Sequence[str], *, always: str) -> None:
         """Subscribe at QoS 1; raises NotSent, Misconfigured.
@@ -250,7 +255,7 @@ class AckingClient(aiomqtt.Client):
             self._client.loop_read()
             while not self._paused and self._decrypted():
                 self._client.loop_read()
-        except Exception as exc:  # noqa: BLE001 - bytes that paho trips over end this connection only
+        except _BROKEN as exc:
             if not self._disconnected.done():
                 self._disconnected.set_exception(exc)
 
@@ -270,7 +275,7 @@ class AckingClient(aiomqtt.Client):
     def _write(self) -> None:
         try:
             self._client.loop_write()
-        except OSError as exc:
+        except _BROKEN as exc:
             if not self._disconnected.done():
                 self._disconnected.set_exception(exc)
 

@@ -2,36 +2,27 @@
 
 For a head-end without an operator's broker; what waits in it is in memory and gone with it, and is
 sent again from the database. A child, so that it cannot hold up the head-end's loop, and can be
-bounded and replaced. Everybody on this machine is let in, but a user name must be given: amqtt
-keeps nothing for the nameless. The child ends when its parent does, however that happens.
+bounded and replaced (demo_broker.py is what runs there). Everybody on this machine is let in under
+any user name. The child ends when its parent does, however that happens.
 """
 
-import argparse
 import asyncio
 import contextlib
-import logging
 import os
-import resource
 import sys
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import structlog
-from amqtt.broker import Broker
 
+from adapters.mqtt.loopback import HOST, READY
 from headend.errors import NotSent
 
-HOST = "127.0.0.1"
 USER = "local"
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 5.0
 RESTART_PAUSE_S = 1.0
-MEMORY_LIMIT = 1024 * 1024 * 1024
-MAX_CONNECTIONS = 500
-# A session that has not been seen for a day was a demo that is over.
-SESSION_EXPIRY_S = 86_400
-READY = b"ready\n"
 _ROOT = Path(__file__).parents[2]
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -88,7 +79,7 @@ class EmbeddedBroker:
         child = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "adapters.mqtt.embedded",
+            "adapters.mqtt.demo_broker",
             "--port",
             str(self.port),
             stdin=asyncio.subprocess.PIPE,
@@ -121,50 +112,3 @@ async def _stop(child: asyncio.subprocess.Process) -> None:
     except TimeoutError:
         child.kill()
         await child.wait()
-
-
-# --- in the child ------------------------------------------------------------------------------
-
-
-async def serve(port: int) -> None:
-    """Be the broker until standard input ends, which it does with the parent."""
-    broker = Broker(
-        {
-            "listeners": {
-                "default": {
-                    "type": "tcp",
-                    "bind": f"{HOST}:{port}",
-                    "max_connections": MAX_CONNECTIONS,
-                }
-            },
-            "session_expiry_interval": SESSION_EXPIRY_S,
-            "plugins": {
-                "amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": False}
-            },
-        }
-    )
-    await broker.start()
-    sys.stdout.buffer.write(READY)
-    sys.stdout.buffer.flush()
-    await asyncio.to_thread(sys.stdin.buffer.read)
-    async with asyncio.timeout(STOP_TIMEOUT_S / 2):
-        await broker.shutdown()
-
-
-def main() -> None:
-    """`python -m adapters.mqtt.embedded --port 1883`; ends with its standard input."""
-    parser = argparse.ArgumentParser(
-        prog="python -m adapters.mqtt.embedded",
-        description="MQTT 3.1.1 broker on loopback; ends when its standard input ends.",
-        epilog="example: python -m adapters.mqtt.embedded --port 1883",
-    )
-    parser.add_argument("--port", type=int, required=True, help="TCP port on 127.0.0.1")
-    port = parser.parse_args().port
-    logging.disable(logging.CRITICAL)
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
-    with contextlib.suppress(TimeoutError):
-        asyncio.run(serve(port))
-
-
-if __name__ == "__main__":
-    main()

@@ -19,12 +19,11 @@ class Inbound:
 
 
 class Acknowledgements:
-    """What one connection still owes its broker. After `close` nothing is sent any more."""
+    """What one connection still owes its broker; after `close`, nothing."""
 
     def __init__(self, send: Callable[[int], object]) -> None:
         self._send = send
         self._owed: deque[_Owed] = deque()
-        self._open = True
 
     def __len__(self) -> int:
         return len(self._owed)
@@ -42,11 +41,10 @@ class Acknowledgements:
 
     def close(self) -> None:
         """The connection is gone: its broker sends what is owed again, under new packet ids."""
-        self._open = False
         self._owed.clear()
 
     def _settle(self) -> None:
-        while self._open and self._owed and self._owed[0].safe:
+        while self._owed and self._owed[0].safe:
             self._send(self._owed.popleft().packet_id)
 
 

@@ -77,7 +77,8 @@ class GatewayCommands:
     async def _outcome(self, command: Command, meter: SimulatedMeter) -> Fields:
         asked = command.text("cmd")
         request = command.args.get("request")
-        known = self._memory.of_token(asked, request if isinstance(request, str) else None)
+        token_id = request if isinstance(request, str) else None
+        known = self._memory.of_token(meter.drn, asked, token_id)
         if known is None:
             self._reach(meter)
             known = _logged(meter, asked, command.args.get("tid"))

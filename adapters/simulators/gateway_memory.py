@@ -4,7 +4,6 @@ It models the gateway's disk: hand the same memory to a gateway that starts agai
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from adapters.simulators.gateway_messages import Fields
@@ -24,37 +23,38 @@ class Remembered:
 
 
 class CommandMemory:
-    """Final results by command id."""
+    """Final results, each by the number of its meter and its command id."""
 
     def __init__(self) -> None:
-        self._results: OrderedDict[str, Remembered] = OrderedDict()
+        self._results: OrderedDict[tuple[str, str], Remembered] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._results)
 
-    def find(self, command_id: str) -> Fields | None:
+    def find(self, meter: str, command_id: str) -> Fields | None:
         """The result to give again."""
-        known = self._results.get(command_id)
+        known = self._results.get((meter, command_id))
         return known.result if known else None
 
-    def keep(self, command_id: str, result: Fields, *, request: str | None) -> None:
+    def keep(self, meter: str, command_id: str, result: Fields, *, request: str | None) -> None:
         """Remember a result, if it is final; the oldest makes room."""
         if not is_final(result):
             return
-        self._results[command_id] = Remembered(result, request)
+        self._results[meter, command_id] = Remembered(result, request)
         while len(self._results) > REMEMBERED:
             self._results.popitem(last=False)
 
-    def of_token(self, command_id: str, request: str | None) -> Fields | None:
+    def of_token(self, meter: str, command_id: str, request: str | None) -> Fields | None:
         """What is known of a token, by its command or by its own id: that it was taken, first."""
-        found = list(self._of_token(command_id, request))
+        found = [
+            known.result
+            for (number, ident), known in self._results.items()
+            if number == meter
+            and known.request is not None
+            and (ident == command_id or known.request == request)
+        ]
         taken = (result for result in found if result.get("state") == "done")
         return next(taken, found[-1] if found else None)
-
-    def _of_token(self, command_id: str, request: str | None) -> Iterator[Fields]:
-        for ident, known in self._results.items():
-            if known.request is not None and (ident == command_id or known.request == request):
-                yield known.result
 
 
 def is_final(result: Fields) -> bool:

@@ -24,6 +24,9 @@ from headend.tokens import TokenResult
 from protocols.sts.metertest import ExtendedRead, MeterTest
 from protocols.sts.tables import MeterTestNumber, TokenClass
 
+SECOND = timedelta(seconds=1)
+NOTABLE_STEP = 2 * SECOND
+
 
 class MeterDown(Exception):
     """The meter has no power."""
@@ -197,12 +200,12 @@ class SimulatedMeter:
         self.advance(now)
 
     def set_clock(self, to: datetime, now: datetime, *, quietly: bool = False) -> None:
-        """Set the meter's clock; `quietly` (a small slew) writes no event."""
+        """Set the meter's clock; a step of seconds is an event, unless made `quietly`."""
         self._wake(now)
-        off_s = int((to - self.clock.at(now)).total_seconds())
+        step = abs(to - self.clock.at(now))
         self.clock.set(to, now)
-        if not quietly:
-            self.circuit.tell(EventType.CLOCK_ADJUSTED, now, argument=abs(off_s))
+        if step > NOTABLE_STEP and not quietly:
+            self.circuit.tell(EventType.CLOCK_ADJUSTED, now, argument=step // SECOND)
 
     # --- faults ----------------------------------------------------------------------------------
 

@@ -98,7 +98,7 @@ class MqttGateway:
         self._reading_interval_s = reading_interval_s
         self._look_s = look_s
         self._commands = GatewayCommands(clock, self.memory)
-        self._running: set[str] = set()
+        self._running: set[tuple[str, str]] = set()
         self._heading = Heading("b1")
         self._told: dict[str, int] = {}
         self._states: dict[str, Fields] = {}
@@ -193,12 +193,12 @@ class MqttGateway:
         if answer is not None:
             await self._tell(client, number, verb, command.id, answer)
             return
-        self._running.add(command.id)
+        self._running.add((number, command.id))
         try:
             await self._tell(client, number, verb, command.id, {"state": "received"})
             await self._answer(client, command, self.meters[number])
         finally:
-            self._running.discard(command.id)
+            self._running.discard((number, command.id))
 
     def _at_once(self, command: Command, number: str, *, retained: bool) -> Fields | None:
         """The answer to a command that is not to be carried out, or None."""
@@ -206,9 +206,9 @@ class MqttGateway:
             return failed("retained")
         if number not in self.meters:
             return failed("unknown_meter")
-        if command.id in self._running:
+        if (number, command.id) in self._running:
             return {"state": "running"}
-        remembered = self.memory.find(command.id)
+        remembered = self.memory.find(number, command.id)
         if remembered is not None:
             return remembered
         if command.exp is not None and command.exp < milliseconds(self._clock.now()):
@@ -223,7 +223,7 @@ class MqttGateway:
         except Malformed:
             result = failed("malformed")
         request = str(command.args.get("request")) if command.verb == "token" else None
-        self.memory.keep(command.id, result, request=request)
+        self.memory.keep(meter.drn, command.id, result, request=request)
         fate = meter.faults.next_fate()
         if fate.lost:
             return

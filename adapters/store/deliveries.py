@@ -13,7 +13,7 @@ from adapters.store.statements import Statements
 from adapters.store.tables import SENDABLE_STATES, deliveries, meters, tokens
 from adapters.store.tokens import token_of
 from adapters.store.turns import first_of_its_meter, unhindered, waits_for
-from headend.deliveries import Delivery, DeliveryState
+from headend.deliveries import OPEN_STATES, Delivery, DeliveryState
 from headend.errors import Stale
 from headend.meters import BusName, Drn, TenantId
 from headend.store import Leased
@@ -93,6 +93,12 @@ _LAPSED = (
     .order_by(_c.lease_until, _c.id)
     .limit(_LIMIT)
 )
+_SENDING = (
+    select(deliveries)
+    .where(_c.state.in_(literals([DeliveryState.SENDING])), _c.bus == _BUS)
+    .order_by(_c.lease_until, _c.id)
+    .limit(_LIMIT)
+)
 _DUE_TO_PEOPLE = (
     select(deliveries)
     .where(
@@ -125,6 +131,7 @@ _HASTEN = (
     update(deliveries)
     .where(
         *_METER,
+        _c.state.in_(literals(OPEN_STATES)),
         _SENDABLE,
         _c.not_before > _NOW,
         or_(_c.result.is_(None), _c.result != int(TokenResult.LOCK_OUT)),
@@ -201,13 +208,16 @@ class SqlDeliveries:
             await self._run.change(_SAVE_LEASED, parameters | {"lease": lease_id}, what=what)
 
     async def lapsed(self, *, now: datetime, limit: int) -> Sequence[Delivery]:
-        return await self._due(_LAPSED, now=now, limit=limit)
+        return await self._due(_LAPSED, {"now": now, "limit_": limit})
+
+    async def sending(self, bus: BusName, *, limit: int) -> Sequence[Delivery]:
+        return await self._due(_SENDING, {"bus_": bus, "limit_": limit})
 
     async def due_to_people(self, *, now: datetime, limit: int) -> Sequence[Delivery]:
-        return await self._due(_DUE_TO_PEOPLE, now=now, limit=limit)
+        return await self._due(_DUE_TO_PEOPLE, {"now": now, "limit_": limit})
 
     async def to_tell(self, *, now: datetime, limit: int) -> Sequence[Delivery]:
-        return await self._due(_TO_TELL, now=now, limit=limit)
+        return await self._due(_TO_TELL, {"now": now, "limit_": limit})
 
     async def next_due(self, bus: BusName, *, now: datetime) -> datetime | None:
         """Those that another one of their meter holds back are left out: they are woken by it."""
@@ -236,10 +246,10 @@ class SqlDeliveries:
         return None if row is None else delivery_of(row)
 
     async def _due(
-        self, statement: Select[tuple[object, ...]], *, now: datetime, limit: int
+        self, statement: Select[tuple[object, ...]], parameters: dict[str, object]
     ) -> Sequence[Delivery]:
         claimed = _claiming(statement) if self._run.locks else statement
-        rows = await self._run.rows(claimed, {"now": now, "limit_": limit})
+        rows = await self._run.rows(claimed, parameters)
         return [delivery_of(row) for row in rows]
 
     async def _tokens_of(

@@ -8,14 +8,16 @@ import asyncio
 import os
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import cast
 
 import aiosqlite
-from sqlalchemy import URL, event, make_url
+from sqlalchemy import URL, AdaptedConnection, Connection, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import PoolProxiedConnection
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from adapters.store.sqlite_connection import SqliteConnection
 
@@ -35,7 +37,6 @@ _SQLITE_PRAGMAS = (
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=ON",
-    f"PRAGMA busy_timeout={BUSY_TIMEOUT_S * 1000}",
 )
 
 
@@ -82,18 +83,19 @@ _EXAMPLES = "write sqlite:///headend.db or postgresql://user:password@host/name"
 
 
 def _sqlite_engines(url: URL) -> Engines:
-    # A transaction that starts with reading must not find, when it writes, that others wrote.
-    writer = _sqlite_engine(url, begin="BEGIN IMMEDIATE", pool_size=1)
-    reader = _sqlite_engine(url, "PRAGMA query_only=ON", begin="BEGIN", pool_size=SQLITE_READERS)
-    return Engines(writer=writer, reader=reader, gate=asyncio.Lock())
+    return Engines(
+        writer=_sqlite_engine(url, writes=True, pool_size=1),
+        reader=_sqlite_engine(url, writes=False, pool_size=SQLITE_READERS),
+        gate=asyncio.Lock(),
+    )
 
 
-def _sqlite_engine(url: URL, *pragmas: str, begin: str, pool_size: int) -> AsyncEngine:
+def _sqlite_engine(url: URL, *, writes: bool, pool_size: int) -> AsyncEngine:
     file = Path(url.database or "")
 
     async def connect() -> aiosqlite.Connection:
         _make_private(file)
-        return await SqliteConnection(file, timeout_s=BUSY_TIMEOUT_S)
+        return await SqliteConnection(file, writes=writes, busy_timeout_s=BUSY_TIMEOUT_S)
 
     engine = create_async_engine(
         url,
@@ -105,9 +107,8 @@ def _sqlite_engine(url: URL, *pragmas: str, begin: str, pool_size: int) -> Async
         pool_reset_on_return=None,
         hide_parameters=True,
     )
-    set_up = (*_SQLITE_PRAGMAS, *pragmas)
-    event.listen(engine.sync_engine, "connect", lambda fresh, _: _run(fresh, *set_up))
-    event.listen(engine.sync_engine, "begin", lambda ready: _run(ready.connection, begin))
+    event.listen(engine.sync_engine, "connect", partial(_set_up, writes=writes))
+    event.listen(engine.sync_engine, "begin", _begin)
     return engine
 
 
@@ -116,11 +117,17 @@ def _make_private(file: Path) -> None:
     os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
 
 
-def _run(connection: DBAPIConnection | PoolProxiedConnection, *commands: str) -> None:
-    cursor = connection.cursor()
-    for command in commands:
-        cursor.execute(command)
+def _set_up(fresh: DBAPIConnection, _: ConnectionPoolEntry, *, writes: bool) -> None:
+    cursor = fresh.cursor()
+    last = "PRAGMA busy_timeout=0" if writes else "PRAGMA query_only=ON"
+    for pragma in (*_SQLITE_PRAGMAS, last):
+        cursor.execute(pragma)
     cursor.close()
+
+
+def _begin(connection: Connection) -> None:
+    adapted = cast(AdaptedConnection, connection.connection.dbapi_connection)
+    adapted.run_async(SqliteConnection.begin)
 
 
 def _postgresql_engines(url: URL) -> Engines:

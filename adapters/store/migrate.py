@@ -67,6 +67,7 @@ async def _change(url: str, work: Callable[[Connection], None]) -> None:
 
 
 def _alone(connection: Connection, work: Callable[[Connection], None]) -> None:
+    connection.begin()  # on SQLite this waits for whoever writes
     if connection.dialect.name == "postgresql":
         connection.execute(_NO_TIMEOUT)
         connection.execute(_ONE_AT_A_TIME)

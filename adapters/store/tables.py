@@ -155,6 +155,7 @@ _partial(
     recharges.c.tenant,
     recharges.c.drn,
     recharges.c.created_at,
+    recharges.c.id,
     where=recharges.c.state.in_(literals(UNLIT_STATES)),
 )
 
@@ -224,6 +225,7 @@ _partial(
     deliveries.c.bus,
     deliveries.c.priority,
     deliveries.c.rank,
+    deliveries.c.id,
     where=deliveries.c.state.in_(literals(SENDABLE_STATES)),
 )
 _partial(
@@ -237,6 +239,7 @@ _partial(
 _partial(
     "ix_deliveries_people",
     deliveries.c.created_at,
+    deliveries.c.id,
     where=deliveries.c.state.in_(literals(SENDABLE_STATES)),
 )
 _partial(
@@ -247,7 +250,10 @@ _partial(
 _partial(
     "ix_deliveries_untold",
     deliveries.c.created_at,
-    where=deliveries.c.handed_at.is_not(None) & deliveries.c.told_at.is_(None),
+    deliveries.c.id,
+    where=deliveries.c.state.in_(literals([DeliveryState.DONE]))
+    & deliveries.c.handed_at.is_not(None)
+    & deliveries.c.told_at.is_(None),
 )
 _partial(
     "ix_deliveries_ordered",

@@ -16,11 +16,7 @@ _TENANT = _c.tenant == bindparam("tenant_")
 _ADD = new_only(tokens)
 _OF = select(tokens).where(_TENANT, _c.recharge_id == bindparam("recharge")).order_by(_c.sequence)
 _FIND = select(tokens).where(_TENANT, _c.id == bindparam("id_"))
-_BY_TID = (
-    select(tokens)
-    .where(_TENANT, _c.drn == bindparam("drn_"), _c.tid == bindparam("tid_"))
-    .order_by(_c.recharge_id, _c.sequence)
-)
+_BY_TID = select(tokens).where(_TENANT, _c.drn == bindparam("drn_"), _c.tid == bindparam("tid_"))
 _SAVE = update(tokens).where(_TENANT, _c.id == bindparam("id_"))
 
 
@@ -57,7 +53,8 @@ class SqlTokens:
 
     async def by_tid(self, tenant: TenantId, drn: Drn, tid: int) -> Sequence[Token]:
         rows = await self._run.rows(_BY_TID, {"tenant_": tenant, "drn_": drn, "tid_": tid})
-        return [token_of(row) for row in rows]
+        found = [token_of(row) for row in rows]
+        return sorted(found, key=lambda token: (token.recharge_id, token.sequence))
 
     async def save(self, token: Token) -> None:
         """Only what became of it changes. Raises Stale when there is no such token."""

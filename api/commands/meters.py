@@ -74,12 +74,12 @@ def import_file(
             raise FileRefused(f"{out} is there already; move it, or name another with --refused")
         found = read_meters(_read(file), tenant=tenant_id(tenant), now=new_clock().now())
         async with open_meters(settings) as (store, desk):
-            await _check(found, store, desk, tenant_id(tenant))
+            await check_rows(found, store, desk, tenant_id(tenant))
             if check_only or (found.faults and not skip_bad):
                 return found, 0
             if found.faults:
                 _write(out, write_refused(found))
-            return found, await _apply(found, store, desk, tenant_id(tenant))
+            return found, await apply_rows(found, store, desk, tenant_id(tenant))
 
     found, applied = run(config, take)
     written = out if skip_bad and found.faults and not check_only else None
@@ -123,7 +123,7 @@ def _write(file: Path, text: str) -> None:
         raise FileRefused(f"{file}: {error.strerror}; nothing was brought in") from None
 
 
-async def _check(found: MetersFile, store: Store, desk: MeterDesk, tenant: TenantId) -> None:
+async def check_rows(found: MetersFile, store: Store, desk: MeterDesk, tenant: TenantId) -> None:
     """What a file alone cannot tell: profiles, buses, and what the store has already."""
     for row in _tracked(found.sound(), "checking rows"):
         assert row.meter is not None
@@ -150,14 +150,14 @@ def _check_point(found: MetersFile, line: int, cells: Mapping[str, str]) -> None
             return
 
 
-async def _apply(found: MetersFile, store: Store, desk: MeterDesk, tenant: TenantId) -> int:
+async def apply_rows(found: MetersFile, store: Store, desk: MeterDesk, tenant: TenantId) -> int:
     rows = found.sound()
     points = {row.point.id: row.point for row in rows if row.point}
     async with store.begin() as tx:
         await tx.tenants.ensure(tenant, new_clock().now())
         for point in _tracked(list(points.values()), "writing usage points"):
             await _ensure_point(tx.usage_points, point)
-    with _console().status(f"writing {len(rows)} meters"):
+    with Console(stderr=True).status(f"writing {len(rows)} meters"):
         await desk.add_all([row.meter for row in rows if row.meter])
     return len(rows)
 
@@ -168,11 +168,9 @@ async def _ensure_point(points: UsagePoints, point: UsagePoint) -> None:
 
 
 def _tracked(items: Sequence[T], what: str) -> Iterable[T]:
-    return track(items, description=what, console=_console(), transient=True)
-
-
-def _console() -> Console:
-    return Console(stderr=True)
+    console = Console(stderr=True)
+    quiet = not console.is_terminal
+    return track(items, description=what, console=console, transient=True, disable=quiet)
 
 
 def _tell(

@@ -22,6 +22,7 @@ def upgrade() -> None:
     _create_recharges()
     _create_tokens()
     _create_deliveries()
+    _index_deliveries()
     _create_attempts()
     _create_readings()
     _create_events()
@@ -171,7 +172,7 @@ def _create_recharges() -> None:
     _partial_index(
         "ix_recharges_unlit",
         "recharges",
-        ["tenant", "drn", "created_at"],
+        ["tenant", "drn", "created_at", "id"],
         where="state IN ('awaiting_button', 'credited', 'dark')",
     )
 
@@ -236,10 +237,13 @@ def _create_deliveries() -> None:
         sa.UniqueConstraint("tenant", "recharge_id"),
         sa.Index("ix_deliveries_meter", "tenant", "drn", "priority", "rank"),
     )
+
+
+def _index_deliveries() -> None:
     _partial_index(
         "ix_deliveries_bus",
         "deliveries",
-        ["bus", "priority", "rank"],
+        ["bus", "priority", "rank", "id"],
         where="state IN ('uncertain', 'waiting')",
     )
     _partial_index(
@@ -251,7 +255,7 @@ def _create_deliveries() -> None:
     _partial_index(
         "ix_deliveries_people",
         "deliveries",
-        ["created_at"],
+        ["created_at", "id"],
         where="state IN ('uncertain', 'waiting')",
     )
     _partial_index(
@@ -263,8 +267,8 @@ def _create_deliveries() -> None:
     _partial_index(
         "ix_deliveries_untold",
         "deliveries",
-        ["created_at"],
-        where="handed_at IS NOT NULL AND told_at IS NULL",
+        ["created_at", "id"],
+        where="state IN ('done') AND handed_at IS NOT NULL AND told_at IS NULL",
     )
     _partial_index(
         "ix_deliveries_ordered",

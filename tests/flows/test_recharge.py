@@ -34,6 +34,11 @@ async def state_is(world: World, ident: str, state: RechargeState) -> bool:
     return recharge is not None and recharge.state is state
 
 
+async def delivery_is(world: World, ident: str, state: DeliveryState) -> bool:
+    delivery = await world.delivery_of(ident)
+    return delivery is not None and delivery.state is state
+
+
 async def settled(world: World, ident: str, state: RechargeState, *, within_s: float) -> None:
     try:
         await until(lambda: state_is(world, ident, state), within_s=within_s)
@@ -306,6 +311,21 @@ async def wire_readings(process: Process, world: World):
 
 
 # --- a process killed between any two steps ------------------------------------------------------
+
+
+async def test_what_a_dead_process_was_sending_is_taken_up_by_the_next_one_at_once(world):
+    meter = world.meters[Drn(DRN)]
+    meter.faults.silent = True
+    dying = world.process()
+    async with dying.running():
+        await dying.desk.recharge(order("r1", DRN))
+        await until(lambda: delivery_is(world, "r1", DeliveryState.SENDING), within_s=5)
+        dying.fuse.burnt = True
+    assert await delivery_is(world, "r1", DeliveryState.SENDING)
+    meter.faults.silent = False
+    async with world.process().running():
+        await settled(world, "r1", RechargeState.LIT, within_s=10)
+    assert world.credited(DRN) == 10
 
 
 async def live_and_die(world: World, ident: str, steps: int, fault) -> bool:

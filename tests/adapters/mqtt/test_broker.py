@@ -1,12 +1,14 @@
 """The link: acknowledged after the commit, nothing lost when lines break, bounded, clear errors."""
 
 import asyncio
+import contextlib
+import itertools
 import logging
 
 import pytest
 
 from adapters.mqtt.broker import RETRY_MAX_S, pause_s
-from adapters.mqtt.counts import PAUSES
+from adapters.mqtt.counts import DROPPED, PAUSES
 from headend.errors import Misconfigured, NoAnswer, NotSent
 from headend.ports import Notice
 from tests.adapters.mqtt.gateway import done, gateway_at, reading, topic
@@ -82,11 +84,13 @@ async def test_a_full_queue_loses_nothing(mosquitto: Mosquitto, version: str):
         async with gateway_at(mosquitto.port) as gateway:
             said = [gateway.say(topic("reading/basic"), reading(n), qos=n % 2) for n in range(400)]
             await asyncio.gather(*said)
+        await headend.until(lambda: PAUSES._value.get() > pauses)
+        await asyncio.sleep(0.2)
+        assert headend.link.waiting < 2 * 10
         taking = asyncio.create_task(slowly(headend))
         await headend.until(lambda: headend.values() >= set(range(1, 400, 2)))
         taking.cancel()
         await asyncio.wait([taking])
-    assert PAUSES._value.get() > pauses
 
 
 @VERSIONS
@@ -131,6 +135,26 @@ async def test_a_broker_killed_in_the_middle_loses_nothing(start_mosquitto: Star
             await headend.link.wait_connected()
         await say_readings(broker.port, range(30, 60))
         await headend.until(lambda: headend.values() == set(range(60)))
+
+
+async def test_garbage_does_not_stop_the_line(mosquitto: Mosquitto):
+    dropped = DROPPED.labels("json")._value.get()
+    rubbish = (b"{", b"[" * 30_000, bytes(range(256)), b"x" * 100_000, b"", b"null")
+    tails = ("state", "birth", "reading/basic", "event/0304", "res/1", "no/such")
+    async with (
+        running(a_head_end(url_of(mosquitto), queue_limit=10)) as headend,
+        gateway_at(mosquitto.port) as gateway,
+    ):
+        for payload, tail in itertools.product(rubbish, tails):
+            await gateway.say(topic(tail), payload)
+            await gateway.say(topic(tail), payload, retain=True)
+        await gateway.say(topic("reading/basic"), reading(1))
+        await headend.until(lambda: headend.values() == {1})
+    assert DROPPED.labels("json")._value.get() > dropped
+    async with running(a_head_end(url_of(mosquitto))) as again:  # and nothing of it comes again
+        await say_readings(mosquitto.port, range(2, 3))
+        await again.until(lambda: again.values() == {2})
+        assert len(again.reports) == 1
 
 
 async def test_a_late_done_on_a_dead_connection_is_harmless(start_mosquitto: StartMosquitto):
@@ -267,6 +291,53 @@ async def test_the_right_password_connects(mosquitto_with_password: Mosquitto):
 async def test_a_broker_that_is_not_there_is_not_our_fault():
     error = await fault_of(a_head_end(f"mqtt://127.0.0.1:{free_port()}"))
     assert isinstance(error, NotSent)
+
+
+CONNACK = b"\x20\x02\x00\x00"
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        b"\x00" * 64,
+        b"\xff" * 64,
+        b"",
+        CONNACK + b"\x30\x02\x00\xff",  # a topic longer than its packet
+        CONNACK + b"\x32\x05\x00\x03\xff\xfe\xfd",  # not UTF-8, no packet id
+        CONNACK + b"\x90\x02\x00\x01",  # SUBACK without codes
+        CONNACK + b"\x90\x03\x00\x01\x80" * 3,
+        CONNACK + b"\x40\x01\x00",
+        CONNACK + b"\xd0\x00" * 1000,
+        CONNACK * 2,
+        CONNACK + bytes(range(256)),
+    ],
+)
+async def test_a_peer_that_is_no_broker_does_no_harm(noise: bytes, caplog, monkeypatch):
+    monkeypatch.setattr("adapters.mqtt.client.CONNECT_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("adapters.mqtt.client.SUBSCRIBE_TIMEOUT_S", 0.3)
+    peers = 0
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal peers
+        peers += 1
+        await reader.read(100)
+        writer.write(noise)
+        with contextlib.suppress(ConnectionError):
+            await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    headend = a_head_end(f"mqtt://127.0.0.1:{port}?version=3.1.1")
+    link = asyncio.create_task(headend.driver.run())
+    await headend.until(lambda: peers >= 2)  # it came again
+    assert not headend.link.connected
+    link.cancel()
+    await asyncio.wait([link])
+    server.close()
+    assert link.cancelled()
+    assert [record for record in caplog.records if record.name == "asyncio"] == []
 
 
 async def test_before_the_first_connection_nothing_is_sent(mosquitto: Mosquitto):

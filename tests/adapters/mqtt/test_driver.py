@@ -8,10 +8,11 @@ from decimal import Decimal
 
 import pytest
 
+from adapters.mqtt.driver import MqttDriver
 from headend.commands import SetSupply
 from headend.errors import Misconfigured, NoAnswer, NotSent, Refused, Unsupported, WireError
 from headend.meters import Capability, ProfileName
-from headend.ports import TokenSeen
+from headend.ports import Driver, Listener, TokenSeen
 from headend.readings import Quality, ReadingType
 from headend.supply import ControlState, SupplyAction, SupplyReason, SupplyState
 from headend.tokens import TokenOutcome, TokenResult
@@ -65,6 +66,14 @@ ACCEPTED = {
     "balance": "26.8",
     "at": NOON_MS,
 }
+
+
+def test_it_is_what_the_core_asks_for(mosquitto: Mosquitto):
+    headend = a_head_end(f"mqtt://127.0.0.1:{mosquitto.port}")
+    driver: Driver = headend.driver
+    listener: Listener = headend.driver
+    assert isinstance(driver, MqttDriver)
+    assert isinstance(listener, MqttDriver)
 
 
 async def test_a_token_is_entered_and_its_echo_comes_back(headend: HeadEnd, gateway: Gateway):

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.simulators.faults import Dying
+from adapters.simulators.gateway_memory import CommandMemory
 from adapters.simulators.gateway_messages import Malformed, NoCommand, parse_command
 from adapters.simulators.mqtt_meter import Broker, MqttGateway, MqttVersion
 from tests.adapters.simulators.benches import Bench
@@ -160,6 +161,18 @@ async def test_a_repeated_command_is_answered_again_and_not_acted_upon(headend, 
     other = await headend.ask("C2", "token", args=a_token(token))
     assert (other["state"], other["code"]) == ("failed", 10)
     assert bench.meter.credit_milli == 51_000
+
+
+def test_the_memory_is_of_one_meter_and_of_a_thousand_commands():
+    memory = CommandMemory()
+    for number in range(1001):
+        memory.keep("1", f"C{number}", {"state": "done", "code": 1}, request="R")
+    assert memory.find("1", "C0") is None
+    assert memory.find("1", "C1000") == {"state": "done", "code": 1}
+    assert memory.find("2", "C1000") is None
+    assert memory.of_token("2", "C1000", "R") is None
+    memory.keep("2", "C1", {"state": "failed", "reason": "busy"}, request="R")
+    assert memory.find("2", "C1") is None
 
 
 async def test_a_command_still_running_says_so(headend, bench):

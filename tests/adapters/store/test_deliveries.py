@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -145,13 +146,13 @@ async def test_a_delivery_is_leased_with_its_meter_and_tokens(store):
 
     leased = await take(store, now=NOW + SECOND)
 
-    lease = {"lease_id": "lease-1", "lease_until": NOW + 61 * SECOND}
+    def sent(one):
+        after = one.after(Fact.LEASED, now=NOW + SECOND)
+        return replace(after, lease_id="lease-1", lease_until=NOW + 61 * SECOND)
+
     expected = [
-        Leased(replace(one.after(Fact.LEASED, now=NOW + SECOND), **lease), meter, its)
-        for one, meter, its in (
-            (delivery, a_meter(), tokens),
-            (clock, a_meter(drn=a_drn(2)), ()),
-        )
+        Leased(sent(delivery), a_meter(), tokens),
+        Leased(sent(clock), a_meter(drn=a_drn(2)), ()),
     ]
     assert list(leased) == expected
     async with store.look() as tx:
@@ -161,7 +162,7 @@ async def test_a_delivery_is_leased_with_its_meter_and_tokens(store):
 
 async def test_only_what_may_be_sent_now_over_this_bus_is_taken(store):
     states = [state for state in DeliveryState if state not in (WAITING, UNCERTAIN)]
-    unfit = [
+    unfit: list[dict[str, Any]] = [
         *({"state": state, "lease_until": NOW} for state in states),
         {"bus": None},
         {"bus": BusName("line-2")},
@@ -271,6 +272,21 @@ async def test_lapsed_leases_are_found_for_every_tenant(store):
         async with opened() as tx:
             assert await tx.deliveries.lapsed(now=NOW, limit=9) == [late, others, later]
             assert await tx.deliveries.lapsed(now=NOW, limit=1) == [late]
+
+
+async def test_what_is_being_sent_on_one_bus_is_found_whatever_its_lease(store):
+    lease = {"state": SENDING, "lease_id": "lease-1"}
+    later, late, _, _ = await add(
+        store,
+        a_delivery(**lease, lease_until=NOW + HOUR),
+        a_delivery(**lease, lease_until=NOW - HOUR, drn=a_drn(2), tenant=OTHER_TENANT),
+        a_delivery(**lease, lease_until=NOW, drn=a_drn(3), bus=BusName("another")),
+        a_delivery(drn=a_drn(4)),
+    )
+    for opened in (store.begin, store.look):
+        async with opened() as tx:
+            assert await tx.deliveries.sending(BUS, limit=9) == [late, later]
+            assert await tx.deliveries.sending(BUS, limit=1) == [late]
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ async def step(store, luck_seed, now):
 
 async def test_turns_are_those_of_the_plain_rules(sql_store):
     luck = random.Random(62055)
-    for round_ in range(40):
+    for round_ in range(20):
         memory = MemoryStore()
         await furnish(memory)
         # Deliveries of former rounds are out of the way: their deadlines have passed.

@@ -1,0 +1,1 @@
+"""The demonstration: a head-end, a small simulated fleet, and recharges that meet every trouble."""
