@@ -224,14 +224,19 @@ async def test_tokens_brought_by_the_back_office_are_delivered_in_order_and_neve
     for ident in ("x", "y"):
         made, _ = await maker.process().desk.recharge(order(ident, DRN))
         async with maker.store.look() as tx:
-            digits += [token.digits for token in await tx.tokens.of(made.id, TENANT)]
+            digits += [
+                token.digits
+                for token in await tx.tokens.of(
+                    (await tx.deliveries.of(made.id, TENANT)).id, TENANT
+                )
+            ]
     brought = order("r1", DRN, amount=None, tokens=tuple(digits))
     async with world.process().running() as process:
         await process.desk.recharge(brought)
         await settled(world, "r1", RechargeState.LIT, within_s=30)
     assert world.credited(DRN) == 20
     async with world.store.look() as tx:
-        tokens = await tx.tokens.of("r1", TENANT)
+        tokens = await tx.tokens.of((await tx.deliveries.of("r1", TENANT)).id, TENANT)
     assert [token.digits for token in tokens] == digits
 
 

@@ -26,6 +26,7 @@ from headend.commands import SetSupply
 from headend.deliveries import Delivery
 from headend.errors import NoAnswer, NotSent
 from headend.intake import Intake
+from headend.key_desk import KeyDesk
 from headend.meters import (
     BusName,
     Capability,
@@ -196,6 +197,19 @@ class WireSession:
         self.meter.set_clock(now, self.clock.now())
         await self._answer()
 
+    async def sts_configuration(self) -> StsConfiguration:
+        await self._hop()
+        held = self.meter.decoder
+        configuration = StsConfiguration(
+            sgc=f"{held.sgc:06d}",
+            krn=held.krn,
+            tariff_index=held.tariff_index,
+            key_type=KeyType(held.key_type),
+            ea=int(held.algorithm),
+        )
+        await self._answer()
+        return configuration
+
     async def _hop(self) -> None:
         """The request travels; after it the meter may know."""
         self.fuse.touch()
@@ -365,6 +379,7 @@ class Process:
         self.intake = intake
         vault = SoftwareVault(store, world.masters)
         self.desk = RechargeDesk(store, vault, self, clock=world.clock, chance=world.chance)
+        self.keys = KeyDesk(store, vault, self, clock=world.clock, chance=world.chance)
         self.commands = CommandDesk(store, self, clock=world.clock, chance=world.chance)
         self.tending = Tending(
             store,

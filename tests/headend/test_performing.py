@@ -24,7 +24,7 @@ from headend.meters import (
     StsConfiguration,
     TenantId,
 )
-from headend.performing import Attempting, perform
+from headend.performing import Attempting, Sold, perform
 from headend.quantities import Unit, Units
 from headend.readings import Reading
 from headend.store import Leased
@@ -84,6 +84,9 @@ class Scripted:
     async def set_clock(self, now: datetime) -> None:
         self.say("set_clock", self.enter)
 
+    async def sts_configuration(self) -> StsConfiguration:
+        return METER.sts
+
 
 METER = Meter(
     tenant=TenantId("t"),
@@ -99,7 +102,7 @@ TOKEN = Token(
     id="k1",
     tenant=TenantId("t"),
     drn=METER.drn,
-    recharge_id="r1",
+    delivery_id="d1",
     sequence=1,
     purpose=TokenPurpose.CREDIT,
     digits="58625789986991357486",
@@ -131,7 +134,9 @@ def said(result: TokenResult, **more: object) -> TokenOutcome:
 
 
 async def outcome_of(session: Scripted, job: Leased):
-    return await perform(session, job, clock=FixedClock(), encoded=TEN, attempting=Attempting())
+    return await perform(
+        session, job, clock=FixedClock(), sold=Sold(encoded=TEN), attempting=Attempting()
+    )
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def a_token() -> Token:
         id="k1",
         tenant=TenantId("t"),
         drn=Drn("12345678903"),
-        recharge_id="r1",
+        delivery_id="d1",
         sequence=1,
         purpose=TokenPurpose.CREDIT,
         digits=DIGITS,

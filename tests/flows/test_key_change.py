@@ -1,0 +1,347 @@
+"""Key changes in virtual time: read first, together, in order, never blindly; credit after proof."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from adapters.vault.key_import import KeyToImport, import_keys
+from headend.deliveries import Confirmation, Delivery, DeliveryState, Fact
+from headend.meters import Drn, Keypad, KeyType, StsConfiguration
+from headend.recharges import RechargeState
+from headend.refusals import (
+    KeyChangePending,
+    NotReplaceable,
+    NoVendingKey,
+    OrderDiffers,
+    SameKey,
+)
+from headend.tokens import ManagementKind, ManagementOrder, TokenPurpose, TokenResult, TokenState
+from tests.fakes import MemoryStore
+from tests.flows.test_recharge import settled
+from tests.flows.world import (
+    ALL,
+    NEIGHBOUR,
+    SGC,
+    TENANT,
+    Fuse,
+    Killed,
+    World,
+    order,
+    until,
+)
+
+pytestmark = pytest.mark.virtual_time
+DRN = "12345678903"
+PRESENT = StsConfiguration(SGC, 1, 1, KeyType.UNIQUE, 11)
+NEXT = replace(PRESENT, krn=2, tariff_index=7)
+OTHER_KEY = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture
+async def world() -> World:
+    world = World(MemoryStore())
+    await world.set_up(DRN)
+    await add_key(world, krn=2)
+    return world
+
+
+async def add_key(world: World, **changed: object) -> None:
+    key = KeyToImport(sgc=SGC, krn=2, base_date=2014, ken=255, mark="test", key=OTHER_KEY)
+    changed_key = replace(key, **changed)  # type: ignore[arg-type] # tests name the fields
+    await import_keys(
+        world.store, world.masters, [changed_key], tenant=TENANT, now=world.clock.now()
+    )
+
+
+async def delivery(world: World, ident: str) -> Delivery:
+    async with world.store.look() as tx:
+        found = await tx.deliveries.find(TENANT, ident)
+    assert found is not None
+    return found
+
+
+async def done(world: World, ident: str, *, within_s: float) -> Delivery:
+    async def is_done() -> bool:
+        return (await delivery(world, ident)).state is DeliveryState.DONE
+
+    await until(is_done, within_s=within_s)
+    return await delivery(world, ident)
+
+
+async def record_of(world: World) -> StsConfiguration:
+    async with world.store.look() as tx:
+        meter = await tx.meters.find(TENANT, Drn(DRN))
+    assert meter is not None
+    return meter.sts
+
+
+async def test_a_key_change_is_entered_whole_proved_and_written_down(world):
+    async with world.process().running() as process:
+        ordered, created = await process.keys.order_change(
+            TENANT, Drn(DRN), NEXT, ident="k1", ordered_by="key"
+        )
+        assert created
+        changed = await done(world, "k1", within_s=20)
+    assert changed.confirmed_by is Confirmation.READ_BACK
+    held = world.meters[Drn(DRN)].decoder
+    assert (held.krn, held.tariff_index) == (2, 7)
+    assert await record_of(world) == NEXT
+    async with world.store.look() as tx:
+        tokens = await tx.tokens.of(ordered.id, TENANT)
+    assert [token.purpose for token in tokens] == [TokenPurpose.KEY_CHANGE] * 4
+    assert {token.state for token in tokens} == {TokenState.TAKEN}
+
+
+async def test_credit_sold_while_the_change_is_on_its_way_is_made_after_the_proof(world):
+    meter = world.meters[Drn(DRN)]
+    meter.faults.busy = True
+    async with world.process().running() as process:
+        await process.keys.order_change(TENANT, Drn(DRN), NEXT, ident="k1", ordered_by="key")
+        recharge, _ = await process.desk.recharge(order("r1", DRN))
+        assert recharge.state is RechargeState.OPEN
+        meter.faults.busy = False
+        await done(world, "k1", within_s=120)
+        await settled(world, "r1", RechargeState.LIT, within_s=120)
+    found = await world.recharge_of("r1")
+    assert found is not None
+    assert found.sts == NEXT
+    assert world.credited(DRN) == 10
+
+
+async def test_credit_on_its_way_goes_before_the_change(world):
+    meter = world.meters[Drn(DRN)]
+    meter.faults.busy = True
+    async with world.process().running() as process:
+        await process.desk.recharge(order("r1", DRN))
+        await process.keys.order_change(TENANT, Drn(DRN), NEXT, ident="k1", ordered_by="key")
+        meter.faults.busy = False
+        await settled(world, "r1", RechargeState.LIT, within_s=60)
+        await done(world, "k1", within_s=120)
+    assert world.credited(DRN) == 10
+
+
+async def test_a_half_set_is_started_over_only_after_the_meter_forgot_it(world):
+    meter = world.meters[Drn(DRN)]
+    entered: list[float] = []
+    submit = meter.submit
+
+    def counting(*arguments: object, **named: object) -> None:
+        entered.append(asyncio.get_running_loop().time())
+        submit(*arguments, **named)  # type: ignore[arg-type] # passed on as they came
+
+    meter.submit = counting  # type: ignore[method-assign] # a look over the meter's shoulder
+    async with world.process().running() as process:
+        await process.keys.order_change(TENANT, Drn(DRN), NEXT, ident="k1", ordered_by="key")
+        await until(lambda: len(entered) == 2, within_s=10)
+        meter.faults.lose(1)
+        await done(world, "k1", within_s=2000)
+    pauses = [later - earlier for earlier, later in zip(entered, entered[1:], strict=False)]
+    assert max(pauses) >= 600
+    assert meter.decoder.krn == 2
+
+
+async def test_a_lost_last_answer_is_found_by_reading_and_nothing_is_sent_again(world):
+    meter = world.meters[Drn(DRN)]
+    count = 0
+    submit = meter.submit
+
+    def counting(*arguments: object, **named: object) -> None:
+        nonlocal count
+        count += 1
+        if count == 4:
+            meter.faults.lose(1)
+        submit(*arguments, **named)  # type: ignore[arg-type] # passed on as they came
+
+    meter.submit = counting  # type: ignore[method-assign] # a look over the meter's shoulder
+    async with world.process().running() as process:
+        await process.keys.order_change(TENANT, Drn(DRN), NEXT, ident="k1", ordered_by="key")
+        changed = await done(world, "k1", within_s=60)
+    assert (count, changed.confirmed_by) == (4, Confirmation.READ_BACK)
+
+
+async def test_in_doubt_a_meter_that_cannot_be_read_gets_nothing_again(world):
+    process = world.process()
+    process.bus._driver.can = ALL & ~ALL.STS_CONFIGURATION
+    world.meters[Drn(DRN)].faults.lose(1)
+    async with process.running():
+        await process.keys.order_change(TENANT, Drn(DRN), NEXT, ident="k1", ordered_by="key")
+        await until(lambda: stopped(world, "k1", DeliveryState.UNRESOLVED), within_s=120)
+    assert world.meters[Drn(DRN)].decoder.krn == 1
+
+
+async def stopped(world: World, ident: str, state: DeliveryState) -> bool:
+    return (await delivery(world, ident)).state is state
+
+
+async def test_a_meter_under_another_key_stops_credit_as_key_mismatch_and_locks_nothing(world):
+    await wrong_record(world)
+    async with world.process().running() as process:
+        await process.desk.recharge(order("r1", DRN))
+        await settled(world, "r1", RechargeState.FAILED, within_s=10)
+    found = await world.delivery_of("r1")
+    assert found is not None
+    assert found.stopped_by is Fact.KEY_MISMATCH
+    assert world.meters[Drn(DRN)].tokens.newest_first() == ()
+
+
+async def test_a_change_from_a_key_the_meter_does_not_hold_is_not_sent(world):
+    await wrong_record(world)
+    to = replace(NEXT, krn=1)
+    async with world.process().running() as process:
+        await process.keys.order_change(TENANT, Drn(DRN), to, ident="k1", ordered_by="key")
+        await until(lambda: stopped(world, "k1", DeliveryState.FAILED), within_s=10)
+    assert (await delivery(world, "k1")).stopped_by is Fact.KEY_MISMATCH
+
+
+async def wrong_record(world: World) -> None:
+    async with world.store.begin() as tx:
+        meter = await tx.meters.find(TENANT, Drn(DRN))
+        assert meter is not None
+        wrong = replace(meter, sts=replace(PRESENT, krn=2), version=meter.version + 1)
+        await tx.meters.save(wrong, was=meter.version)
+
+
+async def test_by_hand_the_set_and_then_the_credit_are_given_in_one_numbered_message(world):
+    async with world.store.begin() as tx:
+        meter = await tx.meters.find(TENANT, Drn(DRN))
+        assert meter is not None
+        by_hand = replace(meter, route=None, keypad=Keypad.METER, version=meter.version + 1)
+        await tx.meters.save(by_hand, was=meter.version)
+    process = world.process()
+    process.capabilities = lambda meter: ALL.NONE  # type: ignore[method-assign]
+    async with process.running():
+        await process.keys.order_change(TENANT, Drn(DRN), NEXT, ident="k1", ordered_by="key")
+        await process.desk.recharge(order("r1", DRN, fallback_to=(NEIGHBOUR,)))
+        await until(lambda: world.postman.given, within_s=10)
+    (note,) = world.postman.given
+    assert len(note.digits) == 5
+    simulated = world.meters[Drn(DRN)]
+    results = [simulated.customer_types(one, world.clock.now()).result for one in note.digits]
+    assert results[-1] is TokenResult.ACCEPT
+    assert simulated.decoder.krn == 2
+    assert world.credited(DRN) == 10
+    confirmed = await process.keys.confirm(TENANT, "k1", by="operator")
+    assert (confirmed.state, confirmed.confirmed_by) == (DeliveryState.DONE, Confirmation.PERSON)
+    assert await record_of(world) == NEXT
+
+
+async def test_a_credit_that_died_with_the_old_key_is_replaced_once_and_linked(world):
+    meter = world.meters[Drn(DRN)]
+    meter.faults.silent = True
+    await world.put_group(fallback_after_s=20, deadline_after_s=120)
+    async with world.process().running() as process:
+        await process.desk.recharge(order("r1", DRN))
+        await settled(world, "r1", RechargeState.UNRESOLVED, within_s=200)
+        with pytest.raises(NotReplaceable):
+            await process.desk.replace(TENANT, "r1", new_id="r2")
+        meter.faults.silent = False
+        await process.keys.order_change(TENANT, Drn(DRN), NEXT, ident="k1", ordered_by="key")
+        await done(world, "k1", within_s=120)
+        with pytest.raises(NotReplaceable, match="not been asked"):
+            await process.desk.replace(TENANT, "r1", new_id="r2")
+        found = await world.delivery_of("r1")
+        assert found is not None
+        await process.keys.ask_again(TENANT, found.id)
+        await settled(world, "r1", RechargeState.UNRESOLVED, within_s=60)
+        await asyncio.sleep(30)
+        replacement = await process.desk.replace(TENANT, "r1", new_id="r2")
+        assert replacement.replaces == "r1"
+        again = await process.desk.replace(TENANT, "r1", new_id="r2")
+        assert again.id == "r2"
+        with pytest.raises(NotReplaceable):
+            await process.desk.replace(TENANT, "r1", new_id="r3")
+        await settled(world, "r2", RechargeState.LIT, within_s=60)
+    dead = await world.recharge_of("r1")
+    assert dead is not None
+    assert (dead.state, dead.replaced_by) == (RechargeState.REPLACED, "r2")
+    assert world.credited(DRN) == 10
+
+
+async def test_a_credit_that_the_meter_knows_is_never_replaced(world):
+    meter = world.meters[Drn(DRN)]
+    meter.faults.silent = True
+    await world.put_group(fallback_after_s=20, deadline_after_s=120)
+    async with world.process().running() as process:
+        await process.desk.recharge(order("r1", DRN))
+        await settled(world, "r1", RechargeState.UNRESOLVED, within_s=200)
+        meter.customer_types(world.postman.given[0].digits[0], world.clock.now())
+        meter.faults.silent = False
+        await process.keys.order_change(TENANT, Drn(DRN), NEXT, ident="k1", ordered_by="key")
+        await done(world, "k1", within_s=120)
+        found = await world.delivery_of("r1")
+        assert found is not None
+        await process.keys.ask_again(TENANT, found.id)
+        await settled(world, "r1", RechargeState.LIT, within_s=60)
+        with pytest.raises(NotReplaceable):
+            await process.desk.replace(TENANT, "r1", new_id="r2")
+    assert world.credited(DRN) == 10
+
+
+async def test_orders_for_keys_are_refused_by_name(world):
+    process = world.process()
+    with pytest.raises(SameKey):
+        await process.keys.order_change(TENANT, Drn(DRN), PRESENT, ident="x", ordered_by="key")
+    with pytest.raises(NoVendingKey):
+        unknown = replace(NEXT, krn=9)
+        await process.keys.order_change(TENANT, Drn(DRN), unknown, ident="x", ordered_by="key")
+    await process.keys.order_change(TENANT, Drn(DRN), NEXT, ident="k1", ordered_by="key")
+    again, created = await process.keys.order_change(
+        TENANT, Drn(DRN), NEXT, ident="k1", ordered_by="key"
+    )
+    assert (again.id, created) == ("k1", False)
+    with pytest.raises(OrderDiffers):
+        other = replace(NEXT, tariff_index=8)
+        await process.keys.order_change(TENANT, Drn(DRN), other, ident="k1", ordered_by="key")
+    with pytest.raises(KeyChangePending):
+        await process.keys.order_change(TENANT, Drn(DRN), NEXT, ident="k2", ordered_by="key")
+
+
+async def test_management_tokens_travel_as_credit_does(world):
+    meter = world.meters[Drn(DRN)]
+    meter.tamper(world.clock.now())
+    assert not meter.lit
+    clear = ManagementOrder(ManagementKind.CLEAR_TAMPER)
+    async with world.process().running() as process:
+        await process.keys.order_management(TENANT, Drn(DRN), clear, ident="m1", ordered_by="key")
+        await done(world, "m1", within_s=10)
+    assert meter.lit
+
+
+async def test_base_dates_roll_over_with_the_store_of_tids_emptied(world):
+    await add_key(world, krn=3, base_date=2035)
+    to = replace(PRESENT, krn=3)
+    async with world.process().running() as process:
+        await process.desk.recharge(order("r1", DRN))
+        await settled(world, "r1", RechargeState.LIT, within_s=10)
+        await process.keys.order_change(TENANT, Drn(DRN), to, ident="k1", ordered_by="key")
+        await done(world, "k1", within_s=60)
+    assert world.meters[Drn(DRN)].decoder.base_date.value == 2035
+
+
+@pytest.mark.parametrize("fault", ["healthy", "loses an answer"])
+async def test_killed_at_any_step_a_key_change_ends_whole(fault):
+    for steps in range(0, 200, 3):
+        world = World(MemoryStore(), seed=steps)
+        await world.set_up(DRN)
+        await add_key(world, krn=2)
+        meter = world.meters[Drn(DRN)]
+        if fault != "healthy":
+            meter.faults.lose(1)
+        fuse = Fuse(left=steps)
+        process = world.process(fuse)
+        async with process.running():
+            try:
+                await process.keys.order_change(
+                    TENANT, Drn(DRN), NEXT, ident="k1", ordered_by="key"
+                )
+                await done(world, "k1", within_s=30)
+            except (Killed, AssertionError):
+                pass
+        meter.faults.clear()
+        async with world.process().running() as process:
+            await process.keys.order_change(TENANT, Drn(DRN), NEXT, ident="k1", ordered_by="key")
+            await done(world, "k1", within_s=3000)
+        assert (meter.decoder.krn, await record_of(world)) == (2, NEXT), f"killed at {steps}"
+        if not fuse.burnt:
+            break
