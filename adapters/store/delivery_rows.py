@@ -2,7 +2,7 @@
 
 from adapters.store.commands import command_json, command_of
 from adapters.store.statements import SqlRow
-from headend.deliveries import Confirmation, Delivery, DeliveryMethod, DeliveryState
+from headend.deliveries import Confirmation, Delivery, DeliveryMethod, DeliveryState, Fact
 from headend.tokens import TokenResult
 
 REMOTE = 1 << DeliveryMethod.REMOTE
@@ -27,6 +27,7 @@ def delivery_of(row: SqlRow) -> Delivery:
         size=row.size,
         entered=row.entered,
         maybe_taken=row.maybe_taken,
+        doubted_at=row.doubted_at,
         revealed=row.revealed,
         handed_at=row.handed_at,
         told_at=row.told_at,
@@ -37,6 +38,7 @@ def delivery_of(row: SqlRow) -> Delivery:
         deadline=row.deadline,
         confirmed_by=None if row.confirmed_by is None else Confirmation(row.confirmed_by),
         confirmed_at=row.confirmed_at,
+        stopped_by=None if row.stopped_by is None else Fact(row.stopped_by),
         result=None if row.result is None else TokenResult(row.result),
         lease_id=row.lease_id,
         lease_until=row.lease_until,
@@ -71,6 +73,7 @@ def changing(delivery: Delivery) -> dict[str, object]:
         "size": delivery.size,
         "entered": delivery.entered,
         "maybe_taken": delivery.maybe_taken,
+        "doubted_at": delivery.doubted_at,
         "revealed": delivery.revealed,
         "handed_at": delivery.handed_at,
         "told_at": delivery.told_at,
@@ -81,6 +84,7 @@ def changing(delivery: Delivery) -> dict[str, object]:
         "deadline": delivery.deadline,
         "confirmed_by": delivery.confirmed_by,
         "confirmed_at": delivery.confirmed_at,
+        "stopped_by": delivery.stopped_by,
         "result": delivery.result,
         "lease_id": delivery.lease_id,
         "lease_until": delivery.lease_until,

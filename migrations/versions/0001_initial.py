@@ -20,8 +20,8 @@ def upgrade() -> None:
     _create_supply_groups()
     _create_tids()
     _create_recharges()
-    _create_tokens()
     _create_deliveries()
+    _create_tokens()
     _index_deliveries()
     _create_attempts()
     _create_readings()
@@ -39,8 +39,8 @@ def downgrade() -> None:
         "events",
         "readings",
         "attempts",
-        "deliveries",
         "tokens",
+        "deliveries",
         "recharges",
         "tids",
         "supply_groups",
@@ -74,6 +74,7 @@ def _create_meters() -> None:
         sa.Column("key_type", sa.Integer, nullable=False),
         sa.Column("ea", sa.Integer, nullable=False),
         sa.Column("keypad", sa.String, nullable=False),
+        sa.Column("currency", sa.String),
         sa.Column("state", sa.String, nullable=False),
         sa.Column("usage_point", sa.String),
         sa.Column("version", sa.Integer, nullable=False),
@@ -142,6 +143,7 @@ def _create_recharges() -> None:
         sa.Column("key_type", sa.Integer, nullable=False),
         sa.Column("ea", sa.Integer, nullable=False),
         sa.Column("unit", sa.String),
+        sa.Column("currency", sa.String),
         sa.Column("requested", EXACT),
         sa.Column("encoded", EXACT),
         sa.Column("taken", EXACT),
@@ -153,6 +155,8 @@ def _create_recharges() -> None:
         sa.Column("supply_at", MOMENT),
         sa.Column("created_at", MOMENT, nullable=False),
         sa.Column("issued_at", MOMENT),
+        sa.Column("replaces", sa.String),
+        sa.Column("replaced_by", sa.String),
         sa.Column("reversed_at", MOMENT),
         sa.Column("reversal_reason", sa.String),
         sa.Column("changed_at", MOMENT, nullable=False),
@@ -183,7 +187,7 @@ def _create_tokens() -> None:
         sa.Column("id", sa.String, primary_key=True),
         sa.Column("tenant", sa.String, nullable=False),
         sa.Column("drn", sa.String, nullable=False),
-        sa.Column("recharge_id", sa.String, nullable=False),
+        sa.Column("delivery_id", sa.String, sa.ForeignKey("deliveries.id"), nullable=False),
         sa.Column("sequence", sa.Integer, nullable=False),
         sa.Column("purpose", sa.String, nullable=False),
         sa.Column("digits", sa.String, nullable=False),
@@ -191,9 +195,8 @@ def _create_tokens() -> None:
         sa.Column("state", sa.String, nullable=False),
         sa.Column("result", sa.Integer),
         sa.Column("taken_at", MOMENT),
-        sa.ForeignKeyConstraint(["tenant", "recharge_id"], ["recharges.tenant", "recharges.id"]),
         sa.UniqueConstraint("tenant", "drn", "digits"),
-        sa.Index("ix_tokens_recharge", "tenant", "recharge_id", "sequence"),
+        sa.Index("ix_tokens_delivery", "delivery_id", "sequence"),
         sa.Index("ix_tokens_tid", "tenant", "drn", "tid"),
     )
 
@@ -217,6 +220,7 @@ def _create_deliveries() -> None:
         sa.Column("size", sa.Integer, nullable=False),
         sa.Column("entered", sa.Integer, nullable=False),
         sa.Column("maybe_taken", sa.Boolean, nullable=False),
+        sa.Column("doubted_at", MOMENT),
         sa.Column("revealed", sa.Boolean, nullable=False),
         sa.Column("handed_at", MOMENT),
         sa.Column("told_at", MOMENT),
@@ -227,6 +231,7 @@ def _create_deliveries() -> None:
         sa.Column("deadline", MOMENT, nullable=False),
         sa.Column("confirmed_by", sa.String),
         sa.Column("confirmed_at", MOMENT),
+        sa.Column("stopped_by", sa.String),
         sa.Column("result", sa.Integer),
         sa.Column("lease_id", sa.String),
         sa.Column("lease_until", MOMENT),

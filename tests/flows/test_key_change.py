@@ -1,7 +1,8 @@
-"""Key changes in virtual time: read first, together, in order, never blindly; credit after proof."""
+"""Key changes in virtual time: read first, entered whole, never blindly; credit after proof."""
 
 import asyncio
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -136,7 +137,7 @@ async def test_a_half_set_is_started_over_only_after_the_meter_forgot_it(world):
         await until(lambda: len(entered) == 2, within_s=10)
         meter.faults.lose(1)
         await done(world, "k1", within_s=2000)
-    pauses = [later - earlier for earlier, later in zip(entered, entered[1:], strict=False)]
+    pauses = [later - earlier for earlier, later in pairwise(entered)]
     assert max(pauses) >= 600
     assert meter.decoder.krn == 2
 
@@ -282,16 +283,16 @@ async def test_orders_for_keys_are_refused_by_name(world):
     process = world.process()
     with pytest.raises(SameKey):
         await process.keys.order_change(TENANT, Drn(DRN), PRESENT, ident="x", ordered_by="key")
+    unknown = replace(NEXT, krn=9)
     with pytest.raises(NoVendingKey):
-        unknown = replace(NEXT, krn=9)
         await process.keys.order_change(TENANT, Drn(DRN), unknown, ident="x", ordered_by="key")
     await process.keys.order_change(TENANT, Drn(DRN), NEXT, ident="k1", ordered_by="key")
     again, created = await process.keys.order_change(
         TENANT, Drn(DRN), NEXT, ident="k1", ordered_by="key"
     )
     assert (again.id, created) == ("k1", False)
+    other = replace(NEXT, tariff_index=8)
     with pytest.raises(OrderDiffers):
-        other = replace(NEXT, tariff_index=8)
         await process.keys.order_change(TENANT, Drn(DRN), other, ident="k1", ordered_by="key")
     with pytest.raises(KeyChangePending):
         await process.keys.order_change(TENANT, Drn(DRN), NEXT, ident="k2", ordered_by="key")
