@@ -223,8 +223,9 @@ class Bus:
     async def _look_again(self, leased: Leased) -> tuple[Outcome | None, Sold]:
         """Whether the command is still possible and wanted; and what its tokens were made for."""
         delivery, meter = leased.delivery, leased.meter
-        if needs(delivery.command) not in self._driver.capabilities(meter.profile):
-            return Outcome(fact=Fact.UNSUPPORTED, detail="the profile cannot do this"), Sold()
+        can = self._driver.capabilities(meter.profile)
+        if not delivery.by_remote or needs(delivery.command) not in can:
+            return Outcome(fact=Fact.UNSUPPORTED, detail="not, or no longer, by this way"), Sold()
         async with self._ports.store.look() as tx:
             match delivery.command:
                 case SetSupply() as order:

@@ -41,4 +41,4 @@ class ModuleDown(HeadendError):
 
 
 class StoreDown(HeadendError):
-    """The database cannot be reached now. Nothing was committed; try again later."""
+    """The database cannot be reached now; whether a commit happened is open. Repeat by id."""

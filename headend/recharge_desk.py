@@ -340,6 +340,7 @@ class RechargeDesk:
         *,
         now: datetime,
     ) -> Recharge:
+        await tx.deliveries.add(delivery)
         for sequence, one in enumerate(issued.tokens, start=1):
             await tx.tokens.add(
                 Token(
@@ -353,7 +354,6 @@ class RechargeDesk:
                     tid=one.tid,
                 )
             )
-        await tx.deliveries.add(delivery)
         told = replace(recharge, issued_at=now, encoded=issued.encoded)
         after = settle(told, delivery, now=now)
         await tx.recharges.save(after, was=RechargeState.OPEN)

@@ -150,7 +150,7 @@ def a_token(**fields: Any) -> Token:
         id=an_ident(),
         tenant=TENANT,
         drn=DRN,
-        recharge_id="order-1",
+        delivery_id="delivery-1",
         sequence=1,
         purpose=TokenPurpose.CREDIT,
         digits=some_digits(next(_numbers)),

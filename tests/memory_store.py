@@ -156,9 +156,9 @@ def _tables() -> dict[str, Table[Any, Any]]:
             ),
         ),
         "tokens": Table(
-            recharge=lambda one: ((one.tenant, one.recharge_id), (one.sequence, one.id)),
+            delivery=lambda one: ((one.tenant, one.delivery_id), (one.sequence, one.id)),
             digits=lambda one: ((one.tenant, one.drn, one.digits), (one.id,)),
-            tid=lambda one: ((one.tenant, one.drn, one.tid), (one.recharge_id, one.sequence)),
+            tid=lambda one: ((one.tenant, one.drn, one.tid), (one.delivery_id, one.sequence)),
         ),
         "deliveries": _deliveries(),
         "attempts": Table(delivery=lambda one: (one[1].delivery_id, (one[1].started_at, one[0]))),
@@ -354,7 +354,13 @@ class MemoryRecharges:
         if known is None or known.state is not was:
             raise Stale(f"recharge {recharge.id}")
         assert recharge.order.amount == known.order.amount, "an order never changes"
-        told = replace(recharge, order=known.order, drn=known.drn, created_at=known.created_at)
+        told = replace(
+            recharge,
+            order=known.order,
+            drn=known.drn,
+            created_at=known.created_at,
+            replaces=known.replaces,
+        )
         self._view.put((recharge.tenant, recharge.id), told)
 
     async def page(self, tenant: TenantId, cursor: Cursor, where: RechargeFilter) -> Page[Recharge]:
@@ -382,7 +388,7 @@ class MemoryRecharges:
         return any(one.issued_at is not None and one.issued_at >= since for one in every)
 
     async def bought_since(self, tenant: TenantId, drn: Drn, since: datetime) -> Decimal:
-        undone = (RechargeState.FAILED, RechargeState.REVERSED)
+        undone = (RechargeState.FAILED, RechargeState.REVERSED, RechargeState.REPLACED)
         bought = Decimal(0)
         for one in self._view.walk("meter", (tenant, drn), newest_first=True):
             if one.created_at < since:
@@ -412,8 +418,11 @@ class MemoryTokens:
             )
         self._view.put(token.id, token)
 
-    async def of(self, recharge_id: str, tenant: TenantId) -> Sequence[Token]:
-        return list(self._view.walk("recharge", (tenant, recharge_id)))
+    async def of(self, delivery_id: str, tenant: TenantId) -> Sequence[Token]:
+        return list(self._view.walk("delivery", (tenant, delivery_id)))
+
+    async def by_digits(self, tenant: TenantId, drn: Drn, digits: str) -> Token | None:
+        return self._view.first("digits", (tenant, drn, digits))
 
     async def find(self, tenant: TenantId, ident: str) -> Token | None:
         token = self._view.get(ident)
@@ -549,7 +558,7 @@ class MemoryDeliveries:
         self._view.put(delivery.id, delivery)
         meter = await self._meters.find(delivery.tenant, delivery.drn)
         assert meter is not None
-        tokens = await self._tokens.of(delivery.recharge_id or "", delivery.tenant)
+        tokens = await self._tokens.of(delivery.id, delivery.tenant)
         return Leased(delivery, meter, tuple(tokens))
 
 
@@ -723,3 +732,20 @@ class MemoryVendingKeys:
     async def all(self, tenant: TenantId | None) -> Sequence[SealedKey]:
         index, group = ("all", None) if tenant is None else ("tenant", tenant)
         return [sealed for _, sealed in self._view.walk(index, group)]
+
+    async def reseal(self, sealed: SealedKey, *, was: str) -> None:
+        key = sealed.key
+        for number, known in self._view.walk("tenant", key.tenant):
+            same = (known.key, known.created_at) == (key, sealed.created_at)
+            if same and known.master_id == was:
+                self._view.put(number, (number, replace(sealed, retired_at=known.retired_at)))
+                return
+        raise Stale(f"vending key {key.sgc}/{key.krn}")
+
+    async def retire(self, tenant: TenantId, sgc: str, krn: int, now: datetime) -> bool:
+        found = self._view.first("used", (tenant, sgc, krn))
+        if found is None:
+            return False
+        number, sealed = found
+        self._view.put(number, (number, replace(sealed, retired_at=now)))
+        return True

@@ -5,13 +5,16 @@ Rows outlive releases: never reorder or rename, add at the end with a default.
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import assert_never
+from typing import Any, assert_never
 
-from headend.commands import Command, EnterToken, SetClock, SetSupply
+from adapters.store.meters import sts_columns
+from headend.commands import ChangeKey, Command, EnterToken, Manage, SetClock, SetSupply
+from headend.meters import KeyType, StsConfiguration
 from headend.supply import SupplyAction, SupplyReason
+from headend.tokens import ManagementKind, ManagementOrder
 
 
-def command_json(command: Command) -> dict[str, str]:
+def command_json(command: Command) -> dict[str, object]:
     """A command as the database keeps it."""
     match command:
         case EnterToken():
@@ -25,11 +28,24 @@ def command_json(command: Command) -> dict[str, str]:
             }
         case SetClock():
             return {"type": "set_clock"}
+        case Manage(order):
+            return {
+                "type": "manage",
+                "kind": order.kind.value,
+                "value": order.value,
+                "index": order.index,
+            }
+        case ChangeKey():
+            return {
+                "type": "change_key",
+                "present": sts_columns(command.present),
+                "to": sts_columns(command.to),
+            }
         case _:
             assert_never(command)
 
 
-def command_of(plain: Mapping[str, str]) -> Command:
+def command_of(plain: Mapping[str, Any]) -> Command:
     """The command again."""
     match plain["type"]:
         case "enter_token":
@@ -42,5 +58,20 @@ def command_of(plain: Mapping[str, str]) -> Command:
             )
         case "set_clock":
             return SetClock()
+        case "manage":
+            kind = ManagementKind(plain["kind"])
+            return Manage(ManagementOrder(kind, value=plain["value"], index=plain["index"]))
+        case "change_key":
+            return ChangeKey(present=_sts_of(plain["present"]), to=_sts_of(plain["to"]))
         case tag:
             raise AssertionError(f"a command of a newer release: {tag}")
+
+
+def _sts_of(plain: Mapping[str, Any]) -> StsConfiguration:
+    return StsConfiguration(
+        sgc=plain["sgc"],
+        krn=plain["krn"],
+        tariff_index=plain["tariff_index"],
+        key_type=KeyType(plain["key_type"]),
+        ea=plain["ea"],
+    )

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Integer, Select, String, and_, bindparam, func, or_, select, tuple_, update
+from sqlalchemy import Integer, Select, String, and_, bindparam, func, or_, select, update
 
 from adapters.store.columns import MOMENT, literals
 from adapters.store.delivery_rows import REMOTE, born, changing, delivery_of
@@ -13,6 +13,7 @@ from adapters.store.statements import Statements
 from adapters.store.tables import SENDABLE_STATES, deliveries, meters, tokens
 from adapters.store.tokens import token_of
 from adapters.store.turns import first_of_its_meter, unhindered, waits_for
+from headend.commands import TOKEN_COMMANDS
 from headend.deliveries import OPEN_STATES, Delivery, DeliveryState
 from headend.errors import Stale
 from headend.meters import BusName, Drn, TenantId
@@ -79,9 +80,7 @@ _LEASE = (
 )
 _TOKENS_OF_ALL = (
     select(tokens)
-    .where(
-        tuple_(tokens.c.tenant, tokens.c.recharge_id).in_(bindparam("recharges", expanding=True))
-    )
+    .where(tokens.c.delivery_id.in_(bindparam("ids", expanding=True)))
     .order_by(tokens.c.sequence)
 )
 _NEXT_DUE = select(func.min(_c.not_before).label("due_at")).where(
@@ -188,7 +187,7 @@ class SqlDeliveries:
             Leased(
                 delivery,
                 meter_of(meter_rows[delivery.id]),
-                tuple(tokens_of.get((delivery.tenant, delivery.recharge_id), ())),
+                tuple(tokens_of.get(delivery.id, ())),
             )
             for delivery in leased
         ]
@@ -252,12 +251,10 @@ class SqlDeliveries:
         rows = await self._run.rows(claimed, parameters)
         return [delivery_of(row) for row in rows]
 
-    async def _tokens_of(
-        self, leased: Sequence[Delivery]
-    ) -> dict[tuple[str, str | None], list[Token]]:
-        recharges = [(one.tenant, one.recharge_id) for one in leased if one.recharge_id]
-        found: dict[tuple[str, str | None], list[Token]] = {}
-        if recharges:
-            for row in await self._run.rows(_TOKENS_OF_ALL, {"recharges": recharges}):
-                found.setdefault((row.tenant, row.recharge_id), []).append(token_of(row))
+    async def _tokens_of(self, leased: Sequence[Delivery]) -> dict[str, list[Token]]:
+        ids = [one.id for one in leased if isinstance(one.command, TOKEN_COMMANDS)]
+        found: dict[str, list[Token]] = {}
+        if ids:
+            for row in await self._run.rows(_TOKENS_OF_ALL, {"ids": ids}):
+                found.setdefault(row.delivery_id, []).append(token_of(row))
         return found

@@ -3,13 +3,13 @@
 Rows outlive releases: never reorder or rename, add at the end with a default.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 from adapters.store.usage_points import contacts_json, contacts_of
 from headend.meters import TenantId
-from headend.quantities import Unit, Units
+from headend.quantities import Amount, Currency, Unit, Units
 from headend.recharges import Json, RechargeOrder
 
 
@@ -19,7 +19,7 @@ def order_json(order: RechargeOrder) -> dict[str, object]:
         "id": order.id,
         "idempotency_key": order.idempotency_key,
         "drn": order.drn,
-        "amount": _units_json(order.amount),
+        "amount": _amount_json(order.amount),
         "tokens": list(order.tokens),
         "reference": order.reference,
         "sales_point": order.sales_point,
@@ -30,13 +30,12 @@ def order_json(order: RechargeOrder) -> dict[str, object]:
 
 def order_of(plain: Mapping[str, Any], tenant: TenantId) -> RechargeOrder:
     """The order again, equal to the one that came."""
-    amount = plain["amount"]
     return RechargeOrder(
         tenant=tenant,
         id=plain["id"],
         idempotency_key=plain["idempotency_key"],
         drn=plain["drn"],
-        amount=None if amount is None else Units(Decimal(amount[0]), Unit(amount[1])),
+        amount=_amount_of(plain["amount"]),
         tokens=tuple(plain["tokens"]),
         reference=plain["reference"],
         sales_point=plain["sales_point"],
@@ -54,5 +53,26 @@ def plain_json(value: Json) -> Json:
     return [plain_json(part) for part in value]
 
 
-def _units_json(units: Units | None) -> list[str] | None:
-    return None if units is None else [str(units.value), units.unit.value]
+def unit_and_currency(amount: Amount) -> tuple[str | None, str | None]:
+    """What an amount is counted in: a unit of credit or the code of a currency."""
+    match amount:
+        case Units():
+            return amount.unit.value, None
+        case Currency():
+            return None, amount.code
+
+
+def counted_in(value: Decimal, unit: str | None, currency: str | None) -> Amount:
+    """The amount again."""
+    if currency is not None:
+        return Currency(value, currency)
+    assert unit is not None, "an amount is counted in something"
+    return Units(value, Unit(unit))
+
+
+def _amount_json(amount: Amount | None) -> list[str | None] | None:
+    return None if amount is None else [str(amount.value), *unit_and_currency(amount)]
+
+
+def _amount_of(plain: Sequence[str] | None) -> Amount | None:
+    return None if plain is None else counted_in(Decimal(plain[0]), plain[1], plain[2])

@@ -10,12 +10,12 @@ from adapters.store.columns import literals
 from adapters.store.cursors import Listing
 from adapters.store.inserts import new_only
 from adapters.store.meters import sts_columns, sts_of
-from adapters.store.orders import order_json, order_of
+from adapters.store.orders import counted_in, order_json, order_of, unit_and_currency
 from adapters.store.statements import SqlRow, Statements
 from adapters.store.tables import recharges
 from headend.errors import Stale
 from headend.meters import Drn, TenantId
-from headend.quantities import Unit, Units
+from headend.quantities import Amount
 from headend.recharges import UNLIT_STATES, Recharge, RechargeState
 from headend.store import Cursor, Page, RechargeFilter
 from headend.supply import DarkCause, SupplyState
@@ -46,11 +46,12 @@ _UNLIT = (
     .limit(UNLIT_LIMIT)
 )
 _ISSUED_SINCE = select(_c.id).where(*_METER, _c.issued_at >= bindparam("since")).limit(1)
+_UNDONE = (RechargeState.FAILED, RechargeState.REVERSED, RechargeState.REPLACED)
 _BOUGHT_SINCE = select(_c.requested).where(
     *_METER,
     _c.created_at >= bindparam("since"),
     _c.requested.is_not(None),
-    _c.state.not_in(literals([RechargeState.FAILED, RechargeState.REVERSED])),
+    _c.state.not_in(literals(_UNDONE)),
 )
 
 
@@ -130,9 +131,9 @@ def _recharge_of(row: SqlRow) -> Recharge:
         order=order_of(row.order, row.tenant),
         state=RechargeState(row.state),
         sts=sts_of(row),
-        requested=_units_of(row.requested, row.unit),
-        encoded=_units_of(row.encoded, row.unit),
-        taken=_units_of(row.taken, row.unit),
+        requested=_amount_of(row, row.requested),
+        encoded=_amount_of(row, row.encoded),
+        taken=_amount_of(row, row.taken),
         tid=row.tid,
         rnd=row.rnd,
         reveal=Reveal(row.reveal),
@@ -141,14 +142,16 @@ def _recharge_of(row: SqlRow) -> Recharge:
         supply_at=row.supply_at,
         created_at=row.created_at,
         issued_at=row.issued_at,
+        replaces=row.replaces,
+        replaced_by=row.replaced_by,
         reversed_at=row.reversed_at,
         reversal_reason=row.reversal_reason,
         changed_at=row.changed_at,
     )
 
 
-def _units_of(value: Decimal | None, unit: str | None) -> Units | None:
-    return None if value is None or unit is None else Units(value, Unit(unit))
+def _amount_of(row: SqlRow, value: Decimal | None) -> Amount | None:
+    return None if value is None else counted_in(value, row.unit, row.currency)
 
 
 def _born(recharge: Recharge) -> dict[str, object]:
@@ -160,17 +163,20 @@ def _born(recharge: Recharge) -> dict[str, object]:
         "order": order_json(recharge.order),
         "reference": recharge.order.reference,
         "created_at": recharge.created_at,
+        "replaces": recharge.replaces,
     }
 
 
 def _changing(recharge: Recharge) -> dict[str, object]:
     amounts = (recharge.requested, recharge.encoded, recharge.taken)
-    units = {amount.unit for amount in amounts if amount is not None}
-    assert len(units) <= 1, "one recharge, one unit"
+    measures = {unit_and_currency(amount) for amount in amounts if amount is not None}
+    assert len(measures) <= 1, "one recharge, one unit or currency"
+    unit, currency = next(iter(measures), (None, None))
     requested, encoded, taken = (None if amount is None else amount.value for amount in amounts)
     return {
         "state": recharge.state,
-        "unit": next(iter(units), None),
+        "unit": unit,
+        "currency": currency,
         "requested": requested,
         "encoded": encoded,
         "taken": taken,
@@ -181,6 +187,7 @@ def _changing(recharge: Recharge) -> dict[str, object]:
         "dark_cause": recharge.dark_cause,
         "supply_at": recharge.supply_at,
         "issued_at": recharge.issued_at,
+        "replaced_by": recharge.replaced_by,
         "reversed_at": recharge.reversed_at,
         "reversal_reason": recharge.reversal_reason,
         "changed_at": recharge.changed_at,

@@ -14,8 +14,11 @@ from headend.tokens import Token, TokenPurpose, TokenResult, TokenState
 _c = tokens.c
 _TENANT = _c.tenant == bindparam("tenant_")
 _ADD = new_only(tokens)
-_OF = select(tokens).where(_TENANT, _c.recharge_id == bindparam("recharge")).order_by(_c.sequence)
+_OF = select(tokens).where(_TENANT, _c.delivery_id == bindparam("delivery")).order_by(_c.sequence)
 _FIND = select(tokens).where(_TENANT, _c.id == bindparam("id_"))
+_BY_DIGITS = select(tokens).where(
+    _TENANT, _c.drn == bindparam("drn_"), _c.digits == bindparam("digits_")
+)
 _BY_TID = select(tokens).where(_TENANT, _c.drn == bindparam("drn_"), _c.tid == bindparam("tid_"))
 _SAVE = update(tokens).where(_TENANT, _c.id == bindparam("id_"))
 
@@ -31,7 +34,7 @@ class SqlTokens:
             "id": token.id,
             "tenant": token.tenant,
             "drn": token.drn,
-            "recharge_id": token.recharge_id,
+            "delivery_id": token.delivery_id,
             "sequence": token.sequence,
             "purpose": token.purpose,
             "digits": token.digits,
@@ -43,9 +46,14 @@ class SqlTokens:
                 f"a token of these digits already belongs to meter {token.drn}", field="tokens"
             )
 
-    async def of(self, recharge_id: str, tenant: TenantId) -> Sequence[Token]:
-        rows = await self._run.rows(_OF, {"tenant_": tenant, "recharge": recharge_id})
+    async def of(self, delivery_id: str, tenant: TenantId) -> Sequence[Token]:
+        rows = await self._run.rows(_OF, {"tenant_": tenant, "delivery": delivery_id})
         return [token_of(row) for row in rows]
+
+    async def by_digits(self, tenant: TenantId, drn: Drn, digits: str) -> Token | None:
+        keys = {"tenant_": tenant, "drn_": drn, "digits_": digits}
+        row = await self._run.row(_BY_DIGITS, keys)
+        return None if row is None else token_of(row)
 
     async def find(self, tenant: TenantId, ident: str) -> Token | None:
         row = await self._run.row(_FIND, {"tenant_": tenant, "id_": ident})
@@ -54,7 +62,7 @@ class SqlTokens:
     async def by_tid(self, tenant: TenantId, drn: Drn, tid: int) -> Sequence[Token]:
         rows = await self._run.rows(_BY_TID, {"tenant_": tenant, "drn_": drn, "tid_": tid})
         found = [token_of(row) for row in rows]
-        return sorted(found, key=lambda token: (token.recharge_id, token.sequence))
+        return sorted(found, key=lambda token: (token.delivery_id, token.sequence))
 
     async def save(self, token: Token) -> None:
         """Only what became of it changes. Raises Stale when there is no such token."""
@@ -68,7 +76,7 @@ def token_of(row: SqlRow) -> Token:
         id=row.id,
         tenant=row.tenant,
         drn=row.drn,
-        recharge_id=row.recharge_id,
+        delivery_id=row.delivery_id,
         sequence=row.sequence,
         purpose=TokenPurpose(row.purpose),
         digits=row.digits,
