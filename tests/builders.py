@@ -8,7 +8,7 @@ from typing import Any
 
 from headend.api_keys import ApiKey, Scope
 from headend.attempts import Attempt
-from headend.commands import EnterToken, SetSupply, priority
+from headend.commands import ChangeKey, EnterToken, SetSupply, priority
 from headend.deliveries import Delivery, DeliveryMethod, Fact
 from headend.events import EventType, MeterEvent
 from headend.meters import (
@@ -30,7 +30,7 @@ from headend.readings import Reading, ReadingType
 from headend.recharges import Recharge, RechargeOrder, RechargeState
 from headend.supply import SupplyAction, SupplyReason
 from headend.supply_groups import Reveal, SupplyGroup
-from headend.tokens import Token, TokenPurpose
+from headend.tokens import ManagementKind, ManagementOrder, Token, TokenPurpose
 from headend.usage_points import Contact, ContactKind, UsagePoint
 from headend.vending_keys import KeyMark, SealedKey, VendingKey
 from protocols.sts.drn import luhn_digit
@@ -186,6 +186,22 @@ def an_opening(**fields: Any) -> SetSupply:
         expires_at=NOW + timedelta(hours=1),
     )
     return replace(order, **fields)
+
+
+def a_management_order(kind: ManagementKind = ManagementKind.CLEAR_CREDIT) -> ManagementOrder:
+    """One that makes sense of each kind."""
+    match kind:
+        case ManagementKind.CLEAR_TAMPER:
+            return ManagementOrder(kind)
+        case ManagementKind.SET_FLAG | ManagementKind.SET_CONTROL:
+            return ManagementOrder(kind, value=1, index=3)
+        case _:
+            return ManagementOrder(kind, value=7)
+
+
+def a_key_change(**fields: Any) -> ChangeKey:
+    """From the configuration of `a_meter` to the next key revision."""
+    return replace(ChangeKey(present=STS, to=replace(STS, krn=STS.krn + 1)), **fields)
 
 
 def an_attempt(**fields: Any) -> Attempt:

@@ -27,8 +27,8 @@ async def main(url, worker):
             await tx.tids.give(TENANT, DRN, 1993, last + 1)
             await tx.recharges.add(a_recharge(id=ident, tid=last + 1))
             digits = f"{last + 1:020d}"
-            await tx.tokens.add(a_token(id=ident, recharge_id=ident, digits=digits, tid=last + 1))
             await tx.deliveries.add(a_delivery(id=ident, recharge_id=ident))
+            await tx.tokens.add(a_token(id=ident, delivery_id=ident, digits=digits, tid=last + 1))
         print(ident, flush=True)
 
 asyncio.run(main(*sys.argv[1:]))

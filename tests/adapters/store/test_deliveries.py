@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from headend.commands import SetClock
+from headend.commands import Manage, SetClock
 from headend.deliveries import Confirmation, DeliveryMethod, DeliveryState, Fact
 from headend.errors import Stale
 from headend.meters import BusName
 from headend.store import Leased
 from headend.supply import SupplyAction
-from headend.tokens import TokenResult
+from headend.tokens import ManagementKind, TokenPurpose, TokenResult
 from tests.builders import (
     BUS,
     DRN,
@@ -21,6 +21,8 @@ from tests.builders import (
     TENANT,
     a_delivery,
     a_drn,
+    a_key_change,
+    a_management_order,
     a_meter,
     a_recharge,
     a_token,
@@ -68,6 +70,8 @@ async def next_due(store, bus=BUS, now=NOW):
         a_delivery(),
         a_delivery(bus=None, command=SetClock(), methods=frozenset(), fallback_at=None),
         a_delivery(command=an_opening(), ordered_by="key-1", rank=2**40),
+        *[a_delivery(command=Manage(a_management_order(kind))) for kind in ManagementKind],
+        a_delivery(command=a_key_change(), size=3, confirmed_by=Confirmation.PERSON),
         a_delivery(
             state=UNCERTAIN,
             methods=frozenset({LOCAL}),
@@ -76,6 +80,7 @@ async def next_due(store, bus=BUS, now=NOW):
             size=4,
             entered=2,
             maybe_taken=True,
+            doubted_at=NOW - SECOND,
             revealed=True,
             handed_at=NOW + timedelta(microseconds=1),
             told_at=NOW + SECOND,
@@ -84,6 +89,7 @@ async def next_due(store, bus=BUS, now=NOW):
             not_before=NOW + 3 * SECOND,
             confirmed_by=Confirmation.CREDIT_REGISTER,
             confirmed_at=NOW + 4 * SECOND,
+            stopped_by=Fact.KEY_MISMATCH,
             result=TokenResult.REQUEST_ID_USED,
             lease_id="lease-1",
             lease_until=NOW + 5 * SECOND,
@@ -135,14 +141,16 @@ async def test_a_delivery_is_saved_over_the_state_and_lease_that_were_read_only(
 
 async def test_a_delivery_is_leased_with_its_meter_and_tokens(store):
     delivery = a_delivery(recharge_id="r-1", state=UNCERTAIN, attempts=2, maybe_taken=True)
-    tokens = (a_token(recharge_id="r-1", sequence=1), a_token(recharge_id="r-1", sequence=2))
+    tokens = tuple(a_token(delivery_id=delivery.id, sequence=sequence) for sequence in (1, 2))
     clock = a_delivery(command=SetClock(), drn=a_drn(2))
+    change = a_delivery(command=a_key_change(), drn=a_drn(3), rank=2)
+    key = a_token(delivery_id=change.id, drn=a_drn(3), purpose=TokenPurpose.KEY_CHANGE)
     async with store.begin() as tx:
         await tx.recharges.add(a_recharge(id="r-1"))
-        await tx.recharges.add(a_recharge(id="r-1", tenant=OTHER_TENANT))
-        for token in (*reversed(tokens), a_token(recharge_id="r-1", tenant=OTHER_TENANT)):
+    await add(store, delivery, clock, change)
+    async with store.begin() as tx:
+        for token in (*reversed(tokens), key):
             await tx.tokens.add(token)
-    await add(store, delivery, clock)
 
     leased = await take(store, now=NOW + SECOND)
 
@@ -152,6 +160,7 @@ async def test_a_delivery_is_leased_with_its_meter_and_tokens(store):
 
     expected = [
         Leased(sent(delivery), a_meter(), tokens),
+        Leased(sent(change), a_meter(drn=a_drn(3)), (key,)),
         Leased(sent(clock), a_meter(drn=a_drn(2)), ()),
     ]
     assert list(leased) == expected
@@ -425,12 +434,16 @@ async def test_openings_are_counted_by_the_key_that_ordered_them(store):
 
 
 async def test_the_last_two_hundred_attempts_come_oldest_first(store):
-    delivery, other = await add(store, a_delivery(), a_delivery(drn=a_drn(2)))
+    delivery, other, third = await add(store, a_delivery(), a_delivery(drn=a_drn(2)), a_delivery())
     attempts = [
         an_attempt(
             delivery_id=delivery.id, started_at=NOW + number // 2 * SECOND, detail=str(number)
         )
         for number in range(205)
+    ]
+    of_every_outcome = [
+        an_attempt(delivery_id=third.id, started_at=NOW + number * SECOND, outcome=fact)
+        for number, fact in enumerate(Fact)
     ]
     of_other = an_attempt(
         delivery_id=other.id,
@@ -439,9 +452,10 @@ async def test_the_last_two_hundred_attempts_come_oldest_first(store):
         result=TokenResult.CRC_ERROR,
     )
     async with store.begin() as tx:
-        for attempt in (*attempts, of_other):
+        for attempt in (*attempts, of_other, *of_every_outcome):
             await tx.attempts.add(attempt)
     async with store.look() as tx:
         assert await tx.attempts.of(delivery.id) == attempts[5:]
         assert await tx.attempts.of(other.id) == [of_other]
+        assert await tx.attempts.of(third.id) == of_every_outcome
         assert await tx.attempts.of("unknown") == []

@@ -177,4 +177,4 @@ async def test_errors_show_no_digits(sql_store):
 
 async def add_orphan(store, digits):
     async with store.begin() as tx:
-        await tx.tokens.add(a_token(recharge_id="unknown", digits=digits))
+        await tx.tokens.add(a_token(delivery_id="unknown", digits=digits))

@@ -8,7 +8,7 @@ import pytest
 
 from headend.errors import Stale
 from headend.meters import StsConfiguration
-from headend.quantities import Unit, Units
+from headend.quantities import Currency, Unit, Units
 from headend.recharges import RechargeState, first_difference
 from headend.refusals import MalformedOrder, TokenKnown
 from headend.store import Cursor, RechargeFilter
@@ -22,7 +22,9 @@ from tests.builders import (
     STS,
     TENANT,
     a_contact,
+    a_delivery,
     a_drn,
+    a_key_change,
     a_recharge,
     a_token,
     an_order,
@@ -35,6 +37,10 @@ EVERYTHING = RechargeFilter()
 
 def kwh(text: str) -> Units:
     return Units(Decimal(text), Unit.KWH)
+
+
+def rand(text: str) -> Currency:
+    return Currency(Decimal(text), "ZAR")
 
 
 # --- recharges ---------------------------------------------------------------------------------
@@ -91,6 +97,7 @@ async def test_every_field_that_changes_is_saved(store):
         dark_cause=DarkCause.RELAY_FAULT,
         supply_at=NOW + MINUTE,
         issued_at=NOW + MINUTE,
+        replaced_by="r-9",
         reversed_at=NOW + 2 * MINUTE,
         reversal_reason="typed twice",
         changed_at=NOW + 3 * MINUTE,
@@ -100,6 +107,39 @@ async def test_every_field_that_changes_is_saved(store):
         await tx.recharges.save(changed, was=RechargeState.OPEN)
     async with store.look() as tx:
         assert await tx.recharges.find(TENANT, opened.id) == changed
+
+
+async def test_what_is_sold_for_money_comes_back_as_money(store):
+    opened = a_recharge(requested=rand("100.00"))
+    issued = replace(
+        opened, state=RechargeState.LIT, encoded=rand("100.00001"), taken=rand("0.00001")
+    )
+    async with store.begin() as tx:
+        await tx.recharges.add(opened)
+        assert await tx.recharges.find(TENANT, opened.id) == opened
+        await tx.recharges.save(issued, was=RechargeState.OPEN)
+    async with store.look() as tx:
+        assert await tx.recharges.find(TENANT, opened.id) == issued
+        assert await tx.recharges.bought_since(TENANT, DRN, NOW) == 100
+
+
+@pytest.mark.parametrize("amount", [Units(Decimal("0.1"), unit) for unit in Unit])
+async def test_every_unit_comes_back(store, amount):
+    opened = a_recharge(requested=amount)
+    async with store.begin() as tx:
+        await tx.recharges.add(opened)
+    async with store.look() as tx:
+        assert await tx.recharges.find(TENANT, opened.id) == opened
+
+
+async def test_what_a_recharge_replaces_never_changes(store):
+    replacement = a_recharge(replaces="r-1")
+    changed = replace(replacement, state=RechargeState.ISSUED)
+    async with store.begin() as tx:
+        await tx.recharges.add(replacement)
+        await tx.recharges.save(replace(changed, replaces="r-2"), was=RechargeState.OPEN)
+    async with store.look() as tx:
+        assert await tx.recharges.find(TENANT, replacement.id) == changed
 
 
 async def test_a_recharge_is_saved_over_the_state_that_was_read_only(store):
@@ -247,6 +287,7 @@ async def test_what_was_bought_is_added_up_exactly(store):
         await tx.recharges.add(a_recharge(created_at=NOW - MINUTE))
         await tx.recharges.add(a_recharge(state=RechargeState.FAILED))
         await tx.recharges.add(a_recharge(state=RechargeState.REVERSED))
+        await tx.recharges.add(a_recharge(state=RechargeState.REPLACED))
         await tx.recharges.add(a_recharge(requested=None))
         await tx.recharges.add(a_recharge(drn=a_drn(2)))
         await tx.recharges.add(a_recharge(tenant=OTHER_TENANT))
@@ -260,24 +301,25 @@ async def test_what_was_bought_is_added_up_exactly(store):
 
 @pytest.fixture
 async def sold(store):
-    """Two recharges of one meter, and one of another tenant with the same id."""
+    """Two deliveries to one meter, of a recharge and of none, and one of another tenant."""
     async with store.begin() as tx:
         await tx.recharges.add(a_recharge(id="r-1"))
-        await tx.recharges.add(a_recharge(id="r-2"))
-        await tx.recharges.add(a_recharge(id="r-1", tenant=OTHER_TENANT))
+        await tx.deliveries.add(a_delivery(id="d-1", recharge_id="r-1"))
+        await tx.deliveries.add(a_delivery(id="d-2", command=a_key_change()))
+        await tx.deliveries.add(a_delivery(id="d-3", tenant=OTHER_TENANT))
     return store
 
 
 async def test_tokens_come_back_in_the_order_of_entry(sold):
-    second = a_token(recharge_id="r-1", sequence=2, tid=5, purpose=TokenPurpose.KEY_CHANGE)
-    first = a_token(recharge_id="r-1", sequence=1, tid=5)
-    other = a_token(recharge_id="r-2", tid=5)
+    second = a_token(delivery_id="d-1", sequence=2, tid=5, purpose=TokenPurpose.KEY_CHANGE)
+    first = a_token(delivery_id="d-1", sequence=1, tid=5)
+    other = a_token(delivery_id="d-2", tid=5)
     async with sold.begin() as tx:
         for token in (second, first, other):
             await tx.tokens.add(token)
     async with sold.look() as tx:
-        assert await tx.tokens.of("r-1", TENANT) == [first, second]
-        assert await tx.tokens.of("r-1", OTHER_TENANT) == []
+        assert await tx.tokens.of("d-1", TENANT) == [first, second]
+        assert await tx.tokens.of("d-1", OTHER_TENANT) == []
         assert await tx.tokens.find(TENANT, second.id) == second
         assert await tx.tokens.find(OTHER_TENANT, second.id) is None
         assert await tx.tokens.by_tid(TENANT, DRN, 5) == [first, second, other]
@@ -286,20 +328,32 @@ async def test_tokens_come_back_in_the_order_of_entry(sold):
 
 
 async def test_digits_belong_to_one_token_of_a_meter(sold):
-    token = a_token(recharge_id="r-1")
+    token = a_token(delivery_id="d-1")
     async with sold.begin() as tx:
         await tx.tokens.add(token)
         with pytest.raises(TokenKnown) as known:
-            await tx.tokens.add(a_token(recharge_id="r-2", digits=token.digits))
+            await tx.tokens.add(a_token(delivery_id="d-2", digits=token.digits))
         # Another tenant may have a meter of the same number, and the vault the same test key.
-        await tx.tokens.add(a_token(recharge_id="r-1", tenant=OTHER_TENANT, digits=token.digits))
+        await tx.tokens.add(a_token(delivery_id="d-3", tenant=OTHER_TENANT, digits=token.digits))
     assert token.digits not in str(known.value)
     async with sold.look() as tx:
-        assert await tx.tokens.of("r-2", TENANT) == []
+        assert await tx.tokens.of("d-2", TENANT) == []
+
+
+async def test_a_token_is_found_by_its_digits(sold):
+    token = a_token(delivery_id="d-2", purpose=TokenPurpose.KEY_CHANGE)
+    async with sold.begin() as tx:
+        await tx.tokens.add(token)
+        await tx.tokens.add(a_token(delivery_id="d-1"))
+    async with sold.look() as tx:
+        assert await tx.tokens.by_digits(TENANT, DRN, token.digits) == token
+        assert await tx.tokens.by_digits(TENANT, a_drn(2), token.digits) is None
+        assert await tx.tokens.by_digits(OTHER_TENANT, DRN, token.digits) is None
+        assert await tx.tokens.by_digits(TENANT, DRN, some_digits(10**19)) is None
 
 
 async def test_what_became_of_a_token_is_saved(sold):
-    token = a_token(recharge_id="r-1")
+    token = a_token(delivery_id="d-1")
     taken = replace(token, state=TokenState.TAKEN, result=TokenResult.ACCEPT, taken_at=NOW)
     async with sold.begin() as tx:
         await tx.tokens.add(token)

@@ -43,7 +43,7 @@ async def test_a_tenant_is_made_once(store):
 
 async def test_a_meter_comes_back_as_it_went(store):
     meter = a_meter(drn=a_drn(77), usage_point=UsagePointId("house-1"), state=MeterState.SUSPENDED)
-    keypad_only = a_meter(drn=a_drn(78), route=None)
+    keypad_only = a_meter(drn=a_drn(78), route=None, currency="ZAR")
     async with store.begin() as tx:
         await tx.meters.add(meter)
         await tx.meters.add(keypad_only)
@@ -209,3 +209,63 @@ async def test_one_vending_key_of_a_name_is_in_use(store):
         assert await tx.vending_keys.find(TENANT, STS.sgc, 9) is None
         assert await tx.vending_keys.all(TENANT) == [retired, in_use]
         assert await tx.vending_keys.all(None) == [retired, in_use, others]
+
+
+async def test_a_vending_key_is_retired_once_and_makes_room(store):
+    old, new = a_sealed_key(), a_sealed_key(created_at=NOW + timedelta(days=2))
+    others = a_sealed_key(key=a_vending_key(tenant=OTHER_TENANT))
+    then = NOW + timedelta(days=1)
+    async with store.begin() as tx:
+        await tx.vending_keys.add(old)
+        await tx.vending_keys.add(others)
+    async with store.begin() as tx:
+        assert not await tx.vending_keys.retire(TENANT, STS.sgc, 9, then)
+        assert await tx.vending_keys.retire(TENANT, STS.sgc, STS.krn, then)
+        assert not await tx.vending_keys.retire(TENANT, STS.sgc, STS.krn, NOW)
+        assert await tx.vending_keys.find(TENANT, STS.sgc, STS.krn) is None
+        await tx.vending_keys.add(new)
+    async with store.look() as tx:
+        assert await tx.vending_keys.find(TENANT, STS.sgc, STS.krn) == new
+        assert await tx.vending_keys.all(TENANT) == [replace(old, retired_at=then), new]
+        assert await tx.vending_keys.all(OTHER_TENANT) == [others]
+
+
+def resealed(sealed):
+    return replace(sealed, nonce=b"n" * 12, ciphertext=b"\xff\x00", master_id="master-2")
+
+
+async def test_vending_keys_are_resealed_in_use_or_retired(store):
+    retired = a_sealed_key(retired_at=NOW)
+    in_use = a_sealed_key(created_at=NOW + timedelta(days=1))
+    others = a_sealed_key(key=a_vending_key(tenant=OTHER_TENANT))
+    async with store.begin() as tx:
+        for sealed in (retired, in_use, others):
+            await tx.vending_keys.add(sealed)
+    async with store.begin() as tx:
+        await tx.vending_keys.reseal(resealed(in_use), was="master-1")
+    async with store.look() as tx:
+        assert await tx.vending_keys.all(None) == [retired, resealed(in_use), others]
+    async with store.begin() as tx:
+        # Whoever seals anew need not know that it was retired; it stays so.
+        await tx.vending_keys.reseal(replace(resealed(retired), retired_at=None), was="master-1")
+    async with store.look() as tx:
+        assert await tx.vending_keys.all(None) == [resealed(retired), resealed(in_use), others]
+
+
+async def test_a_key_that_is_not_there_as_it_was_is_not_resealed(store):
+    known = a_sealed_key()
+    strangers = [
+        replace(known, key=a_vending_key(krn=9)),
+        replace(known, key=a_vending_key(check_value="000000")),
+        replace(known, key=a_vending_key(tenant=OTHER_TENANT)),
+        replace(known, created_at=NOW + timedelta(microseconds=1)),
+    ]
+    async with store.begin() as tx:
+        await tx.vending_keys.add(known)
+        for stranger in strangers:
+            with pytest.raises(Stale):
+                await tx.vending_keys.reseal(resealed(stranger), was="master-1")
+        with pytest.raises(Stale):
+            await tx.vending_keys.reseal(resealed(known), was="master-2")
+    async with store.look() as tx:
+        assert await tx.vending_keys.all(None) == [known]

@@ -107,8 +107,8 @@ async def test_one_of_many_issues_a_recharge(store):
             found = await tx.recharges.find(TENANT, "r-1")
             if found.state is not RechargeState.OPEN:
                 return 0
-            await tx.tokens.add(a_token(recharge_id="r-1", digits=some_digits(1)))
-            await tx.deliveries.add(a_delivery(recharge_id="r-1"))
+            await tx.deliveries.add(a_delivery(id="d-1", recharge_id="r-1"))
+            await tx.tokens.add(a_token(delivery_id="d-1", digits=some_digits(1)))
             await tx.recharges.save(
                 replace(found, state=RechargeState.ISSUED), was=RechargeState.OPEN
             )
@@ -195,8 +195,8 @@ async def sell(store, number):
         last = await tx.tids.last(TENANT, DRN, 1993)
         await tx.tids.give(TENANT, DRN, 1993, (last or 0) + 1)
         await tx.recharges.add(a_recharge(id=ident))
-        await tx.tokens.add(a_token(recharge_id=ident))
-        await tx.deliveries.add(a_delivery(recharge_id=ident, rank=number))
+        await tx.deliveries.add(a_delivery(id=ident, recharge_id=ident, rank=number))
+        await tx.tokens.add(a_token(delivery_id=ident))
         await tx.readings.add([a_reading(taken_at=NOW + number * MINUTE)])
 
 
@@ -283,10 +283,10 @@ async def test_a_task_that_is_cancelled_twice_still_ends_its_transaction(store):
 
 async def test_a_refused_token_leaves_the_transaction_usable(store):
     async with store.begin() as tx:
-        await tx.recharges.add(a_recharge(id="r-1"))
-        await tx.tokens.add(a_token(recharge_id="r-1", digits=some_digits(5)))
+        await tx.deliveries.add(a_delivery(id="d-1"))
+        await tx.tokens.add(a_token(delivery_id="d-1", digits=some_digits(5)))
         with pytest.raises(TokenKnown):
-            await tx.tokens.add(a_token(recharge_id="r-1", digits=some_digits(5)))
-        await tx.tokens.add(a_token(recharge_id="r-1", sequence=2, digits=some_digits(6)))
+            await tx.tokens.add(a_token(delivery_id="d-1", digits=some_digits(5)))
+        await tx.tokens.add(a_token(delivery_id="d-1", sequence=2, digits=some_digits(6)))
     async with store.look() as tx:
-        assert len(await tx.tokens.of("r-1", TENANT)) == 2
+        assert len(await tx.tokens.of("d-1", TENANT)) == 2
