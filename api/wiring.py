@@ -178,7 +178,7 @@ async def _assemble(settings: Settings, stack: AsyncExitStack) -> HeadEnd:
         await stack.enter_async_context(EmbeddedBroker(settings.embedded_broker))
     store = await stack.enter_async_context(open_store(settings))
     tables = load_tables(settings.ea07_tables_file) if settings.ea07_tables_file else None
-    vault = SoftwareVault(store, load_masters(settings), tables=tables)
+    vault = SoftwareVault(store, load_masters(settings), clock=clock, tables=tables)
     board = Switchboard(models)
     desk = RechargeDesk(store, vault, board, clock=clock, chance=chance)
     ports = BusPorts(store=store, clock=clock, chance=chance, intake=Intake(store, clock, chance))

@@ -377,7 +377,7 @@ class Process:
         ports = BusPorts(store=store, clock=world.clock, chance=world.chance, intake=intake)
         self.bus = Bus(BUS, slots=4, driver=wire, ports=ports)
         self.intake = intake
-        vault = SoftwareVault(store, world.masters)
+        vault = SoftwareVault(store, world.masters, clock=world.clock)
         self.desk = RechargeDesk(store, vault, self, clock=world.clock, chance=world.chance)
         self.keys = KeyDesk(store, vault, self, clock=world.clock, chance=world.chance)
         self.commands = CommandDesk(store, self, clock=world.clock, chance=world.chance)

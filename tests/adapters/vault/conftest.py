@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from traceback import walk_tb
@@ -12,10 +12,13 @@ import pytest
 
 from adapters.vault.key_import import KeyToImport, import_keys
 from adapters.vault.master_key import MasterKey, MasterKeys
+from adapters.vault.software import SoftwareVault
 from headend.errors import Stale
 from headend.meters import TenantId
 from headend.store import Store, Transaction
 from headend.vending_keys import SealedKey
+from protocols.sts.sta import StaTables
+from tests.fakes import FakeClock
 
 TENANT = TenantId("city")
 NOW = datetime(2026, 7, 1, tzinfo=UTC)
@@ -44,6 +47,20 @@ class KeyShelf:
 
     async def all(self, tenant: TenantId | None) -> Sequence[SealedKey]:
         return [row for row in self.rows if tenant in {None, row.key.tenant}]
+
+    async def reseal(self, sealed: SealedKey, *, was: str) -> None:
+        wanted = (sealed.key, sealed.created_at, was)
+        for place, row in enumerate(self.rows):
+            if (row.key, row.created_at, row.master_id) == wanted:
+                self.rows[place] = replace(sealed, retired_at=row.retired_at)
+                return
+        raise Stale("it is not there like that")
+
+    async def retire(self, tenant: TenantId, sgc: str, krn: int, now: datetime) -> bool:
+        row = await self.find(tenant, sgc, krn)
+        if row is not None:
+            self.rows[self.rows.index(row)] = replace(row, retired_at=now)
+        return row is not None
 
 
 @dataclass
@@ -86,6 +103,40 @@ def shelf() -> KeyStore:
 @pytest.fixture
 def masters() -> MasterKeys:
     return MasterKeys(MASTER)
+
+
+@dataclass
+class MakeVault:
+    """A process that sells from the shelf; `clock` is its clock, at NOW."""
+
+    shelf: KeyStore
+    masters: MasterKeys
+    clock: FakeClock
+
+    def __call__(
+        self,
+        *,
+        masters: MasterKeys | None = None,
+        tables: StaTables | None = None,
+        cached: int = 100,
+    ) -> SoftwareVault:
+        return SoftwareVault(
+            self.shelf.as_store,
+            masters or self.masters,
+            clock=self.clock,
+            tables=tables,
+            cached=cached,
+        )
+
+
+@pytest.fixture
+def make_vault(shelf: KeyStore, masters: MasterKeys) -> MakeVault:
+    return MakeVault(shelf, masters, FakeClock(NOW))
+
+
+@pytest.fixture
+def vault(make_vault: MakeVault) -> SoftwareVault:
+    return make_vault()
 
 
 @dataclass

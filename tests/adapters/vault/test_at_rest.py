@@ -1,6 +1,7 @@
 """In a real database: the key is in none of its files, and a changed row makes no token."""
 
 import sqlite3
+from decimal import Decimal
 
 import pytest
 
@@ -10,15 +11,17 @@ from adapters.vault.key_import import import_keys
 from adapters.vault.master_key import SealBroken
 from adapters.vault.software import SoftwareVault
 from headend.meters import Drn, KeyType, Service, StsConfiguration
+from headend.quantities import Unit, Units
 from headend.tokens import TokenOrder
 from tests.adapters.vault.conftest import MASTER, NOW, TENANT, VK160, a_key, assert_hidden
+from tests.fakes import FakeClock
 
 ORDER = TokenOrder(
     tenant=TENANT,
     drn=Drn("00000000000"),
     service=Service.ELECTRICITY,
     sts=StsConfiguration("201457", 1, tariff_index=1, key_type=KeyType.UNIQUE, ea=11),
-    amount_tenths=1,
+    content=Units(Decimal("0.1"), Unit.KWH),
     tid=85740,
     rnd=5,
 )
@@ -47,7 +50,7 @@ async def test_the_key_is_in_no_file_of_the_database(store, tmp_path):
 
 
 async def test_a_key_from_the_database_makes_the_published_token(store, masters):
-    issued = await SoftwareVault(store, masters).issue(ORDER, message_id="m1")
+    issued = await SoftwareVault(store, masters, clock=FakeClock(NOW)).issue(ORDER, message_id="m1")
     assert issued.tokens[0].digits == "58625789986991357486"
 
 
@@ -60,7 +63,7 @@ async def test_a_key_from_the_database_makes_the_published_token(store, masters)
     ],
 )
 async def test_a_changed_row_makes_no_token(store, masters, tmp_path, change):
-    vault = SoftwareVault(store, masters)
+    vault = SoftwareVault(store, masters, clock=FakeClock(NOW))
     await vault.issue(ORDER, message_id="m1")
     with sqlite3.connect(tmp_path / "headend.db") as database:
         assert database.execute(f"UPDATE vending_keys SET {change} WHERE krn = 1").rowcount == 1

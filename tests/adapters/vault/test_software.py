@@ -1,28 +1,25 @@
 """The vault makes the published tokens, keeps the keys' limits, and tells nobody the keys."""
 
 import io
-import json
 import logging
 import time
 from dataclasses import replace
-from pathlib import Path
+from decimal import Decimal
 
 import pytest
 
 from adapters.vault.master_key import MasterKeys, SealBroken, UnknownMasterKey
-from adapters.vault.software import SoftwareVault
 from headend.errors import ModuleDown
 from headend.meters import Drn, KeyType, Service, StsConfiguration, TenantId
 from headend.ports import SecurityModule
+from headend.quantities import Currency, Unit, Units
 from headend.refusals import (
-    AmountNotPositive,
-    AmountTooLarge,
     KeyExpired,
     MalformedOrder,
     NoVendingKey,
     OrderRefused,
 )
-from headend.tokens import TokenOrder, TokenPurpose
+from headend.tokens import ManagementKind, ManagementOrder, TokenOrder, TokenPurpose
 from headend.vending_keys import KeyMark
 from protocols.sts.sta import SAMPLE, StaTables
 from tests.adapters.vault.conftest import (
@@ -36,15 +33,6 @@ from tests.adapters.vault.conftest import (
     everything_told,
 )
 
-PUBLISHED = json.loads(
-    (Path(__file__).parents[2] / "protocols" / "sts" / "vectors" / "sts.json").read_text()
-)["vectors"]
-CREDITS = [
-    vector
-    for vector in PUBLISHED
-    if vector["kind"] == "token.credit.units" and vector["inputs"].get("dkga")
-]
-SERVICES = list(Service)
 DKGA04_EA11_FIRST = "58625789986991357486"  # STS 531-1-11, CTSA01 step 1
 
 
@@ -55,7 +43,7 @@ def an_order(**changed):
         drn=Drn("00000000000"),
         service=Service.ELECTRICITY,
         sts=StsConfiguration("201457", 1, tariff_index=1, key_type=KeyType.UNIQUE, ea=11),
-        amount_tenths=1,
+        content=Units(Decimal("0.1"), Unit.KWH),
         tid=85740,
         rnd=5,
     )
@@ -66,64 +54,31 @@ def configured(**changed):
     return replace(an_order().sts, **changed)
 
 
-@pytest.fixture
-def vault(shelf, masters):
-    return SoftwareVault(shelf.as_store, masters)
-
-
 def test_it_is_a_security_module(vault):
     module: SecurityModule = vault
     assert module is vault
 
 
-def test_there_are_published_tokens_of_every_service_and_algorithm():
-    assert {(v["inputs"]["ea"], v["inputs"]["dkga"]) for v in CREDITS} == {(11, 4), (7, 4), (7, 2)}
-    assert {v["inputs"]["subclass"] for v in CREDITS} == {0, 1, 2, 3}
-    assert len(CREDITS) > 60
-
-
-@pytest.mark.parametrize("vector", CREDITS, ids=lambda vector: vector["id"])
-async def test_the_published_tokens_come_out(shelf, masters, add_keys, vector):
-    given = vector["inputs"]
-    await add_keys(
-        a_key(
-            sgc=given["sgc"], krn=given["krn"], key_type=given["kt"], dkga=given["dkga"],
-            base_date=given["base_date"], key=given["vending_key"],
-        )
-    )  # fmt: skip
-    vault = SoftwareVault(shelf.as_store, masters, tables=SAMPLE)
-    pan = given["meter_pan"]
-    order = an_order(
-        drn=Drn(pan[6:17] if pan.startswith("600727") else pan[4:17]),
-        service=SERVICES[given["subclass"]],
-        sts=StsConfiguration(
-            given["sgc"], given["krn"], tariff_index=given["ti"],
-            key_type=KeyType(given["kt"]), ea=given["ea"],
-        ),
-        amount_tenths=given["amount_tenths"],
-        tid=given["tid"],
-        rnd=given["rnd"],
-    )  # fmt: skip
-    issued = await vault.issue(order, message_id="m1")
-    [token] = issued.tokens
-    assert token.digits == vector["expected"]["token"]
-    assert (token.tid, token.purpose) == (given["tid"], TokenPurpose.CREDIT)
-    assert issued.encoded_tenths >= given["amount_tenths"]
-
-
-async def test_a_repeat_gives_the_same_digits_also_after_a_restart(shelf, masters, add_keys, vault):
+async def test_a_repeat_gives_the_same_digits_also_after_a_restart(add_keys, vault, make_vault):
     await add_keys(a_key())
     first = await vault.issue(an_order(), message_id="m1")
     assert await vault.issue(an_order(), message_id="m1") == first
-    restarted = SoftwareVault(shelf.as_store, masters)
+    restarted = make_vault()
     assert await restarted.issue(an_order(), message_id="m1") == first
     assert first.tokens[0].digits == DKGA04_EA11_FIRST
 
 
 async def test_the_amount_really_encoded_is_told(vault, add_keys):
     await add_keys(a_key())
-    issued = await vault.issue(an_order(amount_tenths=20000), message_id="m1")
-    assert issued.encoded_tenths == 20004  # 16 bits cannot hold 2000.0
+    units = Units(Decimal(2000), Unit.KWH)
+    issued = await vault.issue(an_order(content=units), message_id="m1")
+    assert issued.encoded == Units(Decimal("2000.4"), Unit.KWH)  # 16 bits cannot hold 2000.0
+    money = Currency(Decimal("1.00"), "ZAR")
+    issued = await vault.issue(an_order(content=money, rnd=None), message_id="m2")
+    assert issued.encoded == Currency(Decimal("1.00004"), "ZAR")
+    limit = ManagementOrder(ManagementKind.POWER_LIMIT, value=1000)
+    issued = await vault.issue(an_order(content=limit), message_id="m3")
+    assert issued.encoded is None
 
 
 async def test_attributes_are_told_and_another_tenants_are_not(vault, add_keys):
@@ -163,9 +118,8 @@ async def test_before_its_base_date_a_key_issues_nothing(vault, add_keys):
 @pytest.mark.parametrize(
     ("changed", "refusal", "field"),
     [
-        ({"amount_tenths": 0}, AmountNotPositive, "amount"),
-        ({"amount_tenths": -1}, AmountNotPositive, "amount"),
-        ({"amount_tenths": 18201625}, AmountTooLarge, "amount"),
+        ({"tid": None}, MalformedOrder, "tid"),
+        ({"rnd": None}, MalformedOrder, "rnd"),
         ({"rnd": 16}, MalformedOrder, "rnd"),
         ({"rnd": -1}, MalformedOrder, "rnd"),
         ({"drn": Drn("00000000001")}, OrderRefused, "drn"),
@@ -175,6 +129,7 @@ async def test_before_its_base_date_a_key_issues_nothing(vault, add_keys):
         ({"sts": configured(ea=9)}, OrderRefused, "ea"),
         ({"sts": configured(ea=7)}, OrderRefused, "ea"),
         ({"sts": configured(key_type=KeyType.COMMON)}, NoVendingKey, "key_type"),
+        ({"sts": configured(key_type=KeyType.INITIALIZATION)}, NoVendingKey, "key_type"),
     ],
     ids=str,
 )
@@ -188,10 +143,31 @@ async def test_an_order_that_makes_no_token_is_refused_by_field(
     assert_hidden(everything_told(caught.value), bytes.fromhex(VK160))
 
 
-async def test_a_default_key_sells_no_credit(vault, add_keys):
+async def test_a_default_key_sells_no_credit_but_serves_engineers(vault, add_keys):
     await add_keys(a_key(key_type=1))
+    default = configured(key_type=KeyType.DEFAULT)
     with pytest.raises(NoVendingKey, match="default key"):
-        await vault.issue(an_order(sts=configured(key_type=KeyType.DEFAULT)), message_id="m1")
+        await vault.issue(an_order(sts=default), message_id="m1")
+    clear = ManagementOrder(ManagementKind.CLEAR_TAMPER)
+    issued = await vault.issue(an_order(sts=default, content=clear), message_id="m2")
+    assert issued.tokens[0].purpose is TokenPurpose.MANAGEMENT
+
+
+async def test_management_tokens_end_with_the_key_and_tests_do_not(vault, add_keys):
+    await add_keys(a_key(ken=85))
+    clear = ManagementOrder(ManagementKind.CLEAR_TAMPER)
+    late = LAST_OF_KEN_85 + 1
+    with pytest.raises(KeyExpired):
+        await vault.issue(an_order(content=clear, tid=late), message_id="m1")
+    test = ManagementOrder(ManagementKind.METER_TEST, value=0)
+    issued = await vault.issue(an_order(content=test, tid=None, rnd=None), message_id="m2")
+    assert issued.tokens[0].tid is None
+
+
+async def test_a_test_token_needs_no_key_at_all(vault):
+    test = ManagementOrder(ManagementKind.METER_TEST, value=4)
+    issued = await vault.issue(an_order(content=test, tid=None, rnd=None), message_id="m1")
+    assert issued.tokens[0].purpose is TokenPurpose.TEST
 
 
 async def test_a_live_key_in_the_store_is_not_used(shelf, vault, add_keys):
@@ -210,18 +186,18 @@ async def test_ea07_without_tables_says_what_to_set(vault, add_keys):
         await vault.issue(an_order(sts=configured(ea=7)), message_id="m1")
 
 
-async def test_the_sample_tables_serve_test_keys_only(shelf, masters, add_keys):
+async def test_the_sample_tables_serve_test_keys_only(add_keys, make_vault):
     await add_keys(a_key(mark="private"))
     renamed = StaTables("licensed", se1=SAMPLE.se1, se2=SAMPLE.se2, pe=SAMPLE.pe)
-    vault = SoftwareVault(shelf.as_store, masters, tables=renamed)
+    vault = make_vault(tables=renamed)
     with pytest.raises(OrderRefused, match="only a test key"):
         await vault.issue(an_order(sts=configured(ea=7)), message_id="m1")
 
 
-async def test_a_licensed_table_set_serves_private_keys(shelf, masters, add_keys):
+async def test_a_licensed_table_set_serves_private_keys(add_keys, make_vault):
     await add_keys(a_key(mark="private"), a_key(krn=2, mark="private", dkga=2, key=VK64))
     tables = StaTables("licensed", se1=SAMPLE.se2, se2=SAMPLE.se1, pe=SAMPLE.pe)
-    vault = SoftwareVault(shelf.as_store, masters, tables=tables)
+    vault = make_vault(tables=tables)
     for krn in (1, 2):
         issued = await vault.issue(an_order(sts=configured(ea=7, krn=krn)), message_id="m1")
         assert len(issued.tokens[0].digits) == 20
@@ -247,20 +223,20 @@ async def test_a_row_of_an_impossible_base_date_is_a_broken_seal(shelf, vault, a
         await vault.issue(an_order(), message_id="m1")
 
 
-async def test_a_wrong_master_key_leaves_the_sale_open(shelf, add_keys):
+async def test_a_wrong_master_key_leaves_the_sale_open(add_keys, make_vault):
     await add_keys(a_key())
-    vault = SoftwareVault(shelf.as_store, MasterKeys(OTHER_MASTER))
+    vault = make_vault(masters=MasterKeys(OTHER_MASTER))
     with pytest.raises(UnknownMasterKey, match="put the missing one behind the newest") as caught:
         await vault.issue(an_order(), message_id="m1")
     assert isinstance(caught.value, ModuleDown)
 
 
-async def test_decoder_keys_in_memory_are_bounded(shelf, masters, add_keys):
+async def test_decoder_keys_in_memory_are_bounded(add_keys, make_vault):
     await add_keys(a_key())
-    vault = SoftwareVault(shelf.as_store, masters, cached=2)
+    vault = make_vault(cached=2)
     for index in range(10):
         await vault.issue(an_order(sts=configured(tariff_index=index)), message_id=str(index))
-    assert vault._cipher.cache_info().currsize == 2
+    assert vault._keys.kept == 2
 
 
 async def test_nothing_of_it_prints_a_key_or_digits(shelf, masters, add_keys, vault):
@@ -278,9 +254,9 @@ async def test_nothing_of_it_prints_a_key_or_digits(shelf, masters, add_keys, va
     assert DKGA04_EA11_FIRST not in told
 
 
-async def test_a_token_takes_the_event_loop_a_moment_only(shelf, masters, add_keys):
+async def test_a_token_takes_the_event_loop_a_moment_only(add_keys, make_vault):
     await add_keys(a_key())
-    vault = SoftwareVault(shelf.as_store, masters, cached=1)
+    vault = make_vault(cached=1)
     started = time.process_time()
     for index in range(100):
         await vault.issue(an_order(sts=configured(tariff_index=index)), message_id=str(index))
