@@ -200,13 +200,31 @@ async def _invalid(_request: Request, error: Exception) -> JSONResponse:
     faults = error.errors()
     if any(fault["type"] == "json_invalid" for fault in faults):
         return problem_answer(MalformedJson("the body cannot be read as JSON"))
-    told = [_fault(fault["loc"], fault["msg"]) for fault in faults[:MAX_ERRORS]]
+    places = [_place(fault["loc"], error.body) for fault in faults[:MAX_ERRORS]]
+    told = [_fault(place, fault["msg"]) for place, fault in zip(places, faults, strict=False)]
     first = told[0]
-    field = ".".join(str(part) for part in faults[0]["loc"][1:])
+    field = ".".join(str(part) for part in places[0][1:])
     problem = InvalidRequest(
         f"{first.get('pointer') or first.get('name')}: {first['detail']}", field=field
     )
     return problem_answer(problem, {"errors": told})
+
+
+def _place(loc: Sequence[str | int], body: object) -> Sequence[str | int]:
+    """The place without the tags of unions, which stand in it but not in the body."""
+    if loc[0] != "body":
+        return loc
+    place: list[str | int] = [loc[0]]
+    node = body
+    for number, part in enumerate(loc[1:], start=2):
+        if isinstance(node, Mapping) and part not in node and number < len(loc):
+            continue
+        place.append(part)
+        if isinstance(node, Mapping):
+            node = node.get(part)
+        elif isinstance(node, list) and isinstance(part, int) and part < len(node):
+            node = node[part]
+    return place
 
 
 def _fault(loc: Sequence[str | int], message: str) -> dict[str, str]:
