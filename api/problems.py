@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
+from starlette.routing import compile_path
 
 from api.masking import masked
 from headend.errors import ModuleDown, Stale, StoreDown
@@ -246,12 +247,22 @@ _OF_STATUS: Mapping[int, Problem] = {
 }
 
 
-async def _http(_request: Request, error: Exception) -> JSONResponse:
+async def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     known = _OF_STATUS.get(error.status_code)
     answer = problem_answer(known or Internal("the request could not be answered"))
     answer.headers.update(error.headers or {})
+    if error.status_code == MethodNotAllowed.status:
+        answer.headers["Allow"] = _allowed(request, answer.headers.get("Allow", ""))
     return answer
+
+
+def _allowed(request: Request, first: str) -> str:
+    """All methods of a resource; the framework names those of one of its routes only."""
+    for template, verbs in request.app.openapi()["paths"].items():
+        if compile_path(template)[0].match(request.url.path):
+            return ", ".join(sorted(verb.upper() for verb in verbs))
+    return first
 
 
 async def _store_down(_request: Request, _error: Exception) -> JSONResponse:
