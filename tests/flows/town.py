@@ -168,7 +168,9 @@ async def a_town(
             },
             profile_folders=[str(_profiles(folder))],
         )
-        rows = [row | {"profile": "quick"} if row["profile"] == MQTT else row for row in fleet.rows]
+        rows = [
+            {**row, "profile": "quick"} if row["profile"] == MQTT else row for row in fleet.rows
+        ]
         try:
             await head_end.set_up(rows)
             yield Town(fleet, head_end)
