@@ -13,6 +13,7 @@ from api.commands import (
     recharges,
     serve,
     simulate,
+    sts,
     vault,
     version,
 )
@@ -33,6 +34,7 @@ app.add_typer(keys.group, name="keys")
 app.add_typer(vault.group, name="vault")
 app.add_typer(meters.group, name="meters")
 app.add_typer(groups.group, name="groups")
+app.add_typer(sts.group, name="sts")
 app.command("recharge", epilog=recharges.EPILOG)(recharges.recharge_command)
 app.add_typer(recharges.group, name="recharges")
 app.command("version", epilog=version.EPILOG)(version.version_command)

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import Mapping
 from typing import TextIO
 
 import structlog
@@ -46,8 +47,9 @@ def _take_over(level: str, shared: list[structlog.types.Processor], stream: Text
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.JSONRenderer(ensure_ascii=False),
-                _mask,
+                _mask_values,
+                structlog.processors.JSONRenderer(ensure_ascii=False, default=_told),
+                _mask_line,
             ],
         )
     )
@@ -61,6 +63,30 @@ def _take_over(level: str, shared: list[structlog.types.Processor], stream: Text
         logging.getLogger(name).propagate = True
 
 
-def _mask(_logger: WrappedLogger, _name: str, line: EventDict | str) -> ProcessorReturnValue:
+def _mask_values(_logger: WrappedLogger, _name: str, line: EventDict) -> EventDict:
+    return {name: _masked(value) for name, value in line.items()}
+
+
+def _masked(value: object) -> object:
+    match value:
+        case str():
+            return masked(value)
+        case bool():
+            return value
+        case int() if masked(str(value)) != str(value):
+            return masked(str(value))
+        case Mapping():
+            return {masked(str(name)): _masked(part) for name, part in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [_masked(part) for part in value]
+        case _:
+            return value
+
+
+def _told(value: object) -> str:
+    return masked(str(value))
+
+
+def _mask_line(_logger: WrappedLogger, _name: str, line: EventDict | str) -> ProcessorReturnValue:
     """The last link: the finished line, whatever it is made of."""
     return masked(str(line))

@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
+from starlette.routing import compile_path
 
 from api.masking import masked
 from headend.errors import ModuleDown, Stale, StoreDown
@@ -200,13 +201,31 @@ async def _invalid(_request: Request, error: Exception) -> JSONResponse:
     faults = error.errors()
     if any(fault["type"] == "json_invalid" for fault in faults):
         return problem_answer(MalformedJson("the body cannot be read as JSON"))
-    told = [_fault(fault["loc"], fault["msg"]) for fault in faults[:MAX_ERRORS]]
+    places = [_place(fault["loc"], error.body) for fault in faults[:MAX_ERRORS]]
+    told = [_fault(place, fault["msg"]) for place, fault in zip(places, faults, strict=False)]
     first = told[0]
-    field = ".".join(str(part) for part in faults[0]["loc"][1:])
+    field = ".".join(str(part) for part in places[0][1:])
     problem = InvalidRequest(
         f"{first.get('pointer') or first.get('name')}: {first['detail']}", field=field
     )
     return problem_answer(problem, {"errors": told})
+
+
+def _place(loc: Sequence[str | int], body: object) -> Sequence[str | int]:
+    """The place without the tags of unions, which stand in it but not in the body."""
+    if loc[0] != "body":
+        return loc
+    place: list[str | int] = [loc[0]]
+    node = body
+    for number, part in enumerate(loc[1:], start=2):
+        if isinstance(node, Mapping) and part not in node and number < len(loc):
+            continue
+        place.append(part)
+        if isinstance(node, Mapping):
+            node = node.get(part)
+        elif isinstance(node, list) and isinstance(part, int) and part < len(node):
+            node = node[part]
+    return place
 
 
 def _fault(loc: Sequence[str | int], message: str) -> dict[str, str]:
@@ -228,12 +247,22 @@ _OF_STATUS: Mapping[int, Problem] = {
 }
 
 
-async def _http(_request: Request, error: Exception) -> JSONResponse:
+async def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     known = _OF_STATUS.get(error.status_code)
     answer = problem_answer(known or Internal("the request could not be answered"))
     answer.headers.update(error.headers or {})
+    if error.status_code == MethodNotAllowed.status:
+        answer.headers["Allow"] = _allowed(request, answer.headers.get("Allow", ""))
     return answer
+
+
+def _allowed(request: Request, first: str) -> str:
+    """All methods of a resource; the framework names those of one of its routes only."""
+    for template, verbs in request.app.openapi()["paths"].items():
+        if compile_path(template)[0].match(request.url.path):
+            return ", ".join(sorted(verb.upper() for verb in verbs))
+    return first
 
 
 async def _store_down(_request: Request, _error: Exception) -> JSONResponse:

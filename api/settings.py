@@ -7,7 +7,7 @@ key stands with its meaning in deploy/headend.example.toml.
 
 import os
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from enum import StrEnum, unique
 from pathlib import Path
@@ -168,7 +168,7 @@ class Settings(BaseSettings):
     poll_interval_s: Annotated[int, Field(ge=1, le=7 * 86_400)] = 900
     openings_per_hour: Annotated[int, Field(ge=0, le=10_000)] = 20
     embedded_broker: Port | None = None
-    profile_folders: Sequence[Path] = ()
+    profile_folders: tuple[Path, ...] = ()
     listen: Listen = Listen()
     buses: Mapping[BusKey, BusSettings] = Field(default_factory=dict)
     handover: Handover = Handover()
@@ -242,7 +242,8 @@ def _told(error: ValidationError) -> Iterator[str]:
         if fault["type"] == "extra_forbidden":
             yield f"  {key}: unknown key{_meant(parts[-1])}"
         else:
-            yield f"  {key}: {fault['msg'][:1].lower()}{fault['msg'][1:]}"
+            message = fault["msg"].replace("dictionary", "table")
+            yield f"  {key}: {message[:1].lower()}{message[1:]}"
 
 
 def _meant(key: str) -> str:

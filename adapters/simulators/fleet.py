@@ -105,9 +105,11 @@ class Fleet:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        # An error of the block stays what it is; only those of the gateways come as a group.
+        cancelled = error if isinstance(error, asyncio.CancelledError) else None
         try:
             await self._end_gateways()
-            await self._group.__aexit__(kind, error, trace)
+            await self._group.__aexit__(type(cancelled) if cancelled else None, cancelled, trace)
         finally:
             await self._close_lines()
 

@@ -1,14 +1,17 @@
 """`headend demo`: a recharge reaches simulated meters, through every trouble, and is checked."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from api.commands.telling import REFUSED, AsJson, tell_json, told
+from api.commands.telling import REFUSED, AsJson, told
 from api.demonstration.performance import BeforeCheck, Interrupted, perform
+from api.demonstration.playing import PATIENCE_S
 from api.demonstration.showing import PLAIN_WIDTH, Screen
+from api.demonstration.stories import STORIES, Story
 from api.logs import configure_logs
 
 EPILOG = "Example: headend demo --keep"
@@ -33,19 +36,28 @@ def demo_command(
 
 
 def show(
-    *, keep: bool = False, as_json: bool = False, before_check: BeforeCheck | None = None
+    *,
+    keep: bool = False,
+    as_json: bool = False,
+    stories: Sequence[Story] = STORIES,
+    patience_s: float = PATIENCE_S,
+    before_check: BeforeCheck | None = None,
 ) -> int:
-    """Run the demonstration; the exit code. `before_check`: see `performance.perform`."""
+    """Run the demonstration; the exit code. The parameters are those of `perform`."""
     configure_logs(level="ERROR")
     console = Console(stderr=as_json)
     if not console.is_terminal:
         console = Console(stderr=as_json, width=PLAIN_WIDTH)
-    with Screen(console) as screen:
+    with Screen(console, as_json=as_json) as screen:
+        playing = perform(
+            screen,
+            stories=stories,
+            keep=keep,
+            patience_s=patience_s,
+            before_check=before_check,
+        )
         try:
-            findings = asyncio.run(perform(screen, keep=keep, before_check=before_check))
+            findings = asyncio.run(playing)
         except Interrupted:
             return INTERRUPTED
-    agree = all(finding.agrees for finding in findings)
-    if as_json:
-        tell_json({"agree": agree, "recharges": [finding.shown() for finding in findings]})
-    return 0 if agree else REFUSED
+    return 0 if all(finding.agrees for finding in findings) else REFUSED

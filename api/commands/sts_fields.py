@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from enum import IntEnum
 
 from api.commands.sts_orders import spelled
@@ -234,4 +233,5 @@ def _named(number: int, table: type[IntEnum], otherwise: str) -> str:
 
 
 def _decimal(steps: int, places: int) -> str:
-    return f"{Decimal(steps).scaleb(-places):f}"
+    whole, rest = divmod(abs(steps), 10**places)
+    return f"{'-' if steps < 0 else ''}{whole}.{rest:0{places}d}"

@@ -6,6 +6,7 @@ A key is never an argument: those stand in the process list. Knows nothing of to
 import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Self
 
 from api.commands.sts_files import key_of, read_key, read_tables
 from protocols.sts.cipher import BlockCipher, cipher_for
@@ -29,6 +30,18 @@ PUBLIC_KEYS = frozenset({*TEST_KEYS.values(), bytes.fromhex("94" * 8)})
 
 _DKGA_OF_LENGTH = {length: dkga for dkga, length in KEY_BYTES.items()}
 _BASE_DATES = {name: base for base in BaseDate for name in (str(base.value), base.code)}
+
+
+@dataclass(frozen=True, slots=True)
+class NewSaid:
+    """What the command line says of the key after a change."""
+
+    sgc: str | None
+    krn: int | None
+    ti: int | None
+    kt: int | None
+    base_date: str | None
+    ken: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +101,18 @@ class MeterSaid:
         require("ken", self.ken, 0, KEN_MAX)
         return self.ken
 
+    def changed(self, new: NewSaid) -> Self:
+        """The same meter after a change; what is not said stays."""
+        return replace(
+            self,
+            sgc=self.sgc if new.sgc is None else new.sgc,
+            krn=self.krn if new.krn is None else new.krn,
+            ti=self.ti if new.ti is None else new.ti,
+            kt=self.kt if new.kt is None else new.kt,
+            base_date=self.base_date if new.base_date is None else new.base_date,
+            ken=self.ken if new.ken is None else new.ken,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class KeySource:
@@ -141,8 +166,8 @@ class TablesSaid:
             return SAMPLE if self.sample else None
         tables = read_tables(self.file)
         if tables.fingerprint == SAMPLE.fingerprint:
-            problem = "is the sample set of the printed standard; if that is meant, say so"
-            raise TablesError("ea07_tables", problem)
+            problem = "holds the sample set of the printed standard; --sample-tables says it aloud"
+            raise TablesError(str(self.file), problem)
         return tables
 
 
@@ -192,6 +217,19 @@ def find_key(said: MeterSaid, source: KeySource, tables: TablesSaid) -> MeterKey
     pan, tariff_index = said.pan(), said.tariff_index()
     vending_key = vending_key_of(said, value)
     return meter_key(vending_key, pan, tariff_index, said.ea, tables.tables())
+
+
+def find_new_key(
+    old: MeterKey, source: KeySource, said: MeterSaid, new_source: KeySource
+) -> MeterKey:
+    """The key of a meter after a change.
+
+    SGC and KRN identify a vending key: while both stay, the old one serves. A test key is followed
+    by the test key. Else MissingKeyError until a new key is given.
+    """
+    value = _new_value(old, source, said, new_source)
+    vending_key = vending_key_of(replace(said, dkga=None), value)
+    return meter_key(vending_key, said.pan(), said.tariff_index(), old.algorithm, old.tables)
 
 
 def meter_key(
@@ -267,6 +305,17 @@ def _own_key(said: MeterSaid, source: KeySource, tables: TablesSaid) -> MeterKey
         tables=tables.tables(),
         pan=None if said.meter is None else said.pan(),
     )
+
+
+def _new_value(old: MeterKey, source: KeySource, said: MeterSaid, new_source: KeySource) -> bytes:
+    if new_source.is_given:
+        return new_source.read(said.dkga)
+    before = old.vending_key
+    if before is not None:
+        same = (before.sgc, before.krn) == (said.supply_group(), said.krn)
+        if same or source.test_key:
+            return before.value
+    return new_source.read(said.dkga)
 
 
 def _dkga(said: int | None, length: int) -> Dkga:

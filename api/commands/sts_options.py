@@ -11,9 +11,8 @@ from typing import Annotated
 
 import typer
 
+from api.commands.telling import MISUSED, complain
 from protocols.sts.errors import StsError
-
-MISUSE = 2
 
 _METER, _KEY, _NEW, _TIME, _OUTPUT = "The meter", "The key", "The new key", "The moment", "Output"
 
@@ -177,7 +176,7 @@ ShowKey = Annotated[
     ),
 ]
 AsJson = Annotated[
-    bool, typer.Option("--json", help="One JSON object instead of text.", rich_help_panel=_OUTPUT)
+    bool, typer.Option("--json", help="Tell the result as JSON.", rich_help_panel=_OUTPUT)
 ]
 
 _OPTION_OF_FIELD = {
@@ -203,25 +202,29 @@ _OPTION_OF_FIELD = {
 
 @contextmanager
 def refusals(*, as_json: bool) -> Iterator[None]:
-    """Tell what STS refuses, field first, and leave with status 2; nothing else was printed."""
+    """Tell what STS refuses, field first, and leave as misused; nothing else was printed."""
     try:
         yield
     except StsError as error:
         tell(error, as_json=as_json)
-        raise typer.Exit(MISUSE) from None
+        raise typer.Exit(MISUSED) from None
 
 
 def tell(error: StsError, *, as_json: bool) -> None:
     """Print one refusal: the field, what is wrong, and the option that sets it."""
     if as_json:
         kind = type(error).__name__
-        told = {"kind": kind, "field": error.field, "problem": error.problem}
-        typer.echo(json.dumps({"error": told}))
+        print_json({"error": {"kind": kind, "field": error.field, "problem": error.problem}})
         return
     option = _OPTION_OF_FIELD.get(error.field)
-    typer.echo(f"error: {error}" + (f" ({option})" if option else ""), err=True)
+    complain(printable(f"{error} ({option})" if option else str(error)))
 
 
 def print_json(document: object) -> None:
-    """One JSON document, readable."""
-    typer.echo(json.dumps(document, indent=2))
+    """One JSON document, in ASCII: ids of a vendor's file may hold anything."""
+    typer.echo(json.dumps(document, indent=1))
+
+
+def printable(text: str) -> str:
+    """The text with what could upset a terminal written as an escape."""
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)

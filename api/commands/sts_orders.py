@@ -6,9 +6,9 @@ The names are those of the sub-classes of IEC 62055-41. Knows nothing of keys, T
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from difflib import get_close_matches
 from enum import IntEnum
+from fractions import Fraction
 from functools import partial
 from typing import TypeVar
 
@@ -38,7 +38,6 @@ from protocols.sts.token import TimedContents
 
 TENTHS = 10
 CURRENCY_STEPS = 100_000
-AMOUNT_DIGITS = 40
 LONG_DRN_DIGITS = 13
 
 _AMOUNT = re.compile(r"[+-]?[0-9]{1,40}(\.[0-9]{1,40})?([eE]\+?[0-9]{1,2})?", re.ASCII)
@@ -53,7 +52,6 @@ class TimedOrder:
 
     name: str
     make: Callable[[int, int], TimedContents]
-    has_rnd: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +78,7 @@ def order_of(text: str, *, drn_digits: int | None) -> Order:
         raise RangeError("token", _unknown(name))
     if not given and name not in _WITHOUT_VALUE:
         raise RangeError(name, f"needs a value: {name}={_EXAMPLES[name]}")
-    has_rnd = not name.endswith("-currency")
-    return TimedOrder(name, reader(value), has_rnd)
+    return TimedOrder(name, reader(value))
 
 
 def spelled(member: IntEnum) -> str:
@@ -217,13 +214,10 @@ def _steps(name: str, text: str, per_unit: int) -> int:
     """A decimal amount as a whole number of steps."""
     if not _AMOUNT.fullmatch(text):
         raise RangeError(name, "must be a decimal number, as in 25.6")
-    exact = Decimal(text)
-    if exact.adjusted() > AMOUNT_DIGITS:
-        raise RangeError(name, "is beyond all amounts")
-    steps, rest = divmod(exact * per_unit, 1)
-    if rest:
+    steps = Fraction(text) * per_unit
+    if steps.denominator != 1:
         raise RangeError(name, f"is finer than 1/{per_unit}; round it first")
-    return int(steps)
+    return steps.numerator
 
 
 def _whole(name: str, text: str) -> int:

@@ -7,11 +7,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
-from api.demonstration.backoffice import BackOffice
+from api.demonstration.backoffice import BackOffice, Unexpected
 from api.demonstration.checking import Finding, check
 from api.demonstration.house import House, furnished_house
-from api.demonstration.playing import Audience, Stage
+from api.demonstration.playing import PATIENCE_S, Audience, Stage
 from api.demonstration.scene import Scene, cast
+from api.demonstration.stories import STORIES, Story
 from api.serving import serve
 from api.simulation import Control, Fleet
 
@@ -39,21 +40,33 @@ class Interrupted(Exception):
 
 
 async def perform(
-    front: Front, *, keep: bool = False, before_check: BeforeCheck | None = None
+    front: Front,
+    *,
+    stories: Sequence[Story] = STORIES,
+    keep: bool = False,
+    patience_s: float = PATIENCE_S,
+    before_check: BeforeCheck | None = None,
 ) -> Sequence[Finding]:
-    """Play the whole demonstration and say what came of each recharge.
+    """Play the demonstration and say what came of each recharge.
 
     `keep` leaves it running after that, until a signal. `before_check` is called with the meters
-    before they are compared. Raises Interrupted, HeadendError, OSError.
+    before they are compared; a story that has not ended after `patience_s` is compared as it is.
+    Raises Interrupted, HeadendError, OSError.
     """
     async with furnished_house() as house:
-        scenes = cast(house.fleet)
+        scenes = cast(house.fleet, stories)
 
         async def play() -> Sequence[Finding]:
             async with BackOffice(house.url, house.key) as office:
                 await _open(house, office, scenes)
                 front.prepared(house, scenes)
-                await Stage(office, Control(house.fleet), house.outbox, front).play(scenes)
+                await Stage(
+                    office,
+                    Control(house.fleet),
+                    house.outbox,
+                    audience=front,
+                    patience_s=patience_s,
+                ).play(scenes)
                 await _look_once_more(office, scenes)
             if before_check is not None:
                 before_check(house.fleet)
@@ -66,8 +79,11 @@ async def perform(
 
 async def _open(house: House, office: BackOffice, scenes: Sequence[Scene]) -> None:
     await office.wait_until_open()
-    async with asyncio.timeout(CONNECT_S):
-        await house.fleet.connected()
+    try:
+        async with asyncio.timeout(CONNECT_S):
+            await house.fleet.connected()
+    except TimeoutError:
+        raise Unexpected(f"the gateways have no broker after {CONNECT_S:g} s") from None
     for sgc in sorted({scene.sgc for scene in scenes}):
         await office.set_times(sgc, fallback_after_s=FALLBACK_AFTER_S)
 

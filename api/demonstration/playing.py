@@ -36,8 +36,15 @@ class Stage:
     """What all scenes share."""
 
     def __init__(
-        self, office: BackOffice, control: Control, outbox: Outbox, audience: Audience
+        self,
+        office: BackOffice,
+        control: Control,
+        outbox: Outbox,
+        *,
+        audience: Audience,
+        patience_s: float,
     ) -> None:
+        self._patience_s = patience_s
         self._office = office
         self._control = control
         self._outbox = outbox
@@ -55,11 +62,11 @@ class Stage:
 
     async def _one(self, scene: Scene) -> None:
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(self._patience_s):
                 await self._sell(scene)
                 await self._watch(scene)
         except TimeoutError:
-            self._audience.happened(scene, f"not at its end after {PATIENCE_S:g} s")
+            self._audience.happened(scene, f"not at its end after {self._patience_s:g} s")
         except Unexpected as error:
             scene.broken = str(error)
             self._audience.happened(scene, scene.broken)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TypeAlias
 
-from api.demonstration.stories import STORIES, Story, Told
+from api.demonstration.stories import Story, Told
 from api.simulation import Fleet, SimulatedMeter
 
 Answer: TypeAlias = Mapping[str, object]
@@ -72,7 +72,7 @@ def milli(value: str) -> int:
     return int(Decimal(value) * 1000)
 
 
-def cast(fleet: Fleet, stories: Sequence[Story] = STORIES) -> Sequence[Scene]:
+def cast(fleet: Fleet, stories: Sequence[Story]) -> Sequence[Scene]:
     """Give every story the next meter of its place."""
     free = list(fleet.rows)
     scenes = []

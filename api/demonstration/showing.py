@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from api.commands.telling import tell_json
 from api.demonstration.checking import Finding, token_of, units
 from api.demonstration.house import House
 from api.demonstration.scene import Scene, milli
@@ -32,11 +33,14 @@ COLOURS: Mapping[str, str] = {
 
 
 class Screen:
-    """Satisfies `performance.Front`: a live table on a terminal, lines elsewhere."""
+    """Satisfies `performance.Front`: a live table on a terminal, lines elsewhere.
 
-    def __init__(self, console: Console, *, with_result: bool = True) -> None:
+    `as_json`: the result goes to standard output as JSON, and all else to the console.
+    """
+
+    def __init__(self, console: Console, *, as_json: bool = False) -> None:
         self._console = console
-        self._with_result = with_result
+        self._as_json = as_json
         self._live: Live | None = None
         self._scenes: Sequence[Scene] = ()
         self._began_s = 0.0
@@ -80,8 +84,7 @@ class Screen:
 
     def concluded(self, findings: Sequence[Finding]) -> None:
         self._stop()
-        if self._with_result:
-            self._console.print(_result(findings))
+        self._console.print(_result(findings))
         disagreeing = [finding for finding in findings if not finding.agrees]
         for finding in disagreeing:
             for fault in finding.faults:
@@ -92,6 +95,9 @@ class Screen:
             f"{agree} of {len(findings)} recharges agree with the meters' own registers"
             f" ({took_s:.1f} s)."
         )
+        if self._as_json:
+            shown = [finding.shown() for finding in findings]
+            tell_json({"agree": not disagreeing, "recharges": shown})
 
     def stays_open(self, house: House) -> None:
         for line in (

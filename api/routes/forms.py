@@ -68,7 +68,9 @@ class Told(BaseModel):
 
 
 def _rfc3339(value: object) -> object:
-    if isinstance(value, str) and _RFC3339.fullmatch(value) is None:
+    if isinstance(value, datetime):
+        return value
+    if not isinstance(value, str) or _RFC3339.fullmatch(value) is None:
         raise PydanticCustomError(
             "rfc3339", "write a time as RFC 3339 with its offset, such as 2026-01-31T12:00:00Z"
         )

@@ -40,7 +40,7 @@ ORDER = (
     refusals.UnknownMeter,
     refusals.CommandUnsupported,
     refusals.MeterNotInService,
-    refusals.RechargeDiffers,
+    refusals.OrderDiffers,
 )
 REPEATED: Responses = {200: {"model": DeliveryTold, "description": "Known: the same order"}}
 _SCOPE = {SupplyAction.OPEN: Scope.DISCONNECT, SupplyAction.PERMIT_CLOSE: Scope.SUPPLY}

@@ -111,6 +111,16 @@ def control_block(*, key_type: KeyType, sgc: int, tariff_index: int, krn: int) -
     return bytes.fromhex(f"{key_type:d}{sgc:06d}{tariff_index:02d}{krn}{CONTROL_PADDING}")
 
 
+def kdf_input(
+    key: VendingKey, pan: MeterPan, *, tariff_index: int, algorithm: EncryptionAlgorithm
+) -> bytes:
+    """What DKGA04 authenticates, 49 bytes: label 13, zero, context 31, length in bits 4."""
+    label = _items("04", key.base_date.code, f"{algorithm:02d}", f"{tariff_index:02d}")
+    context = _items(f"{key.sgc:06d}", f"{key.key_type:d}", str(key.krn), pan.digits)
+    bits = (algorithm.key_bytes * 8).to_bytes(4)
+    return label + b"\x00" + context + bits
+
+
 def _dkga02(key: VendingKey, pan: MeterPan, tariff_index: int) -> bytes:
     drn = pan.drn
     mixed = _xor(
@@ -124,11 +134,8 @@ def _dkga02(key: VendingKey, pan: MeterPan, tariff_index: int) -> bytes:
 def _dkga04(
     key: VendingKey, pan: MeterPan, tariff_index: int, algorithm: EncryptionAlgorithm
 ) -> bytes:
-    label = _items("04", key.base_date.code, f"{algorithm:02d}", f"{tariff_index:02d}")
-    context = _items(f"{key.sgc:06d}", f"{key.key_type:d}", str(key.krn), pan.digits)
-    bits = (algorithm.key_bytes * 8).to_bytes(4)
-    mac = hmac.digest(key.value, label + b"\x00" + context + bits, "sha256")
-    return mac[: algorithm.key_bytes]
+    message = kdf_input(key, pan, tariff_index=tariff_index, algorithm=algorithm)
+    return hmac.digest(key.value, message, "sha256")[: algorithm.key_bytes]
 
 
 def _items(*items: str) -> bytes:

@@ -13,6 +13,8 @@ from typing import TypeVar
 from protocols.sts.errors import StsError
 from protocols.sts.sta import StaTables
 
+NUMBER_CHARACTERS = 100  # no field is wider than 66 bits
+
 Member = TypeVar("Member", bound=IntEnum)
 
 
@@ -94,7 +96,7 @@ class Fields:
         value = self._value(name)
         if isinstance(value, int) and not isinstance(value, bool):
             return value
-        if not isinstance(value, str):
+        if not isinstance(value, str) or len(value) > NUMBER_CHARACTERS:
             raise self.wrong(name, "must be a whole number")
         try:
             return int(value, 16 if value.lower().startswith("0x") else 10)

@@ -87,15 +87,12 @@ class PostgresServer:
             log=self._folder / "log",
             account=self._account,
         )
-        self._server.start()
-        # The port answers a moment before the server takes sessions; psql is refused until then.
-        for attempt in itertools.count(1):
-            try:
-                self.execute("SELECT 1")
-                return
-            except ServerFailed:
-                if attempt == 50:
-                    raise
+        self._serve()
+
+    def restart(self) -> None:
+        """End the server as an administrator does, cutting everybody off, and serve again."""
+        self._server.stop(signal=signal.SIGINT)
+        self._serve()
 
     def stop(self) -> None:
         """End the server and remove everything that it wrote."""
@@ -126,6 +123,17 @@ class PostgresServer:
                 *("-c", statement),
             ]
         )
+
+    def _serve(self) -> None:
+        self._server.start()
+        # The port answers a moment before the server takes sessions; psql is refused until then.
+        for attempt in itertools.count(1):
+            try:
+                self.execute("SELECT 1")
+                return
+            except ServerFailed:
+                if attempt == 50:
+                    raise
 
 
 def _candidates() -> Iterator[Path]:

@@ -4,12 +4,14 @@ import pwd
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 HOST = "127.0.0.1"
-START_TIMEOUT_S = 20.0
+# A head-end that nobody has compiled yet takes its time on a busy machine.
+START_TIMEOUT_S = 45.0
+TOOL_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 10.0
 LOG_TAIL_BYTES = 4000
 
@@ -53,16 +55,30 @@ class Account:
 
 
 class ServerProcess:
-    """One child process that is ready once its port answers."""
+    """One child process that is ready once its port answers. `environment` None keeps our own."""
 
     def __init__(
-        self, command: Sequence[str], *, port: int, log: Path, account: Account | None = None
+        self,
+        command: Sequence[str],
+        *,
+        port: int,
+        log: Path,
+        account: Account | None = None,
+        folder: Path = Path("/"),
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.port = port
         self._command = command
         self._log = log
         self._account = account or Account()
+        self._folder = folder
+        self._environment = environment
         self._child: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._child is not None, "not running"
+        return self._child.pid
 
     def is_running(self) -> bool:
         return self._child is not None and self._child.poll() is None
@@ -77,7 +93,8 @@ class ServerProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                cwd="/",
+                cwd=self._folder,
+                env=self._environment,
                 user=self._account.name,
                 group=self._account.gid,
                 extra_groups=self._account.extra_groups,
@@ -90,16 +107,21 @@ class ServerProcess:
                 raise ServerFailed(f"{self._command[0]} did not start:\n{self.log_tail()}")
             time.sleep(0.01)
 
-    def stop(self, *, signal: int) -> None:
-        """Ask the process to end in its own way, and end it ourselves if it does not."""
+    def stop(self, *, signal: int) -> int | None:
+        """Ask the process to end in its own way, and end it ourselves if it does not.
+
+        Returns its exit code; None when it was not running, or did not end by itself.
+        """
         if self._child is None:
-            return
+            return None
         self._child.send_signal(signal)
         try:
-            self._child.wait(STOP_TIMEOUT_S)
+            code = self._child.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self.kill()
+            return None
         self._child = None
+        return code
 
     def kill(self) -> None:
         """End the process without a farewell, as a power cut would."""
@@ -126,7 +148,7 @@ def run_tool(command: Sequence[str], *, account: Account | None = None) -> None:
         check=False,
         capture_output=True,
         text=True,
-        timeout=START_TIMEOUT_S,
+        timeout=TOOL_TIMEOUT_S,
         cwd="/",
         user=account.name,
         group=account.gid,

@@ -178,6 +178,18 @@ async def test_gateways_reach_their_broker_and_leave_it(mosquitto):
     assert len(asyncio.all_tasks()) == before
 
 
+async def test_an_error_beside_a_fleet_stays_what_it_is(free_port: int):
+    text = f"""
+[broker]
+port = {free_port}
+[[gateways]]
+name = "gw-1"
+"""
+    with pytest.raises(ArithmeticError):
+        async with a_fleet(described(text)):
+            raise ArithmeticError
+
+
 async def test_a_fleet_without_its_broker_still_stops(free_port: int):
     gateways = {"broker": {"port": free_port}, "gateways": [{"name": "gw"}]}
     async with asyncio.timeout(10):
