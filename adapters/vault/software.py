@@ -114,7 +114,8 @@ class SoftwareVault:
             row = await tx.vending_keys.find(tenant, sgc, krn)
         if row is None:
             raise NoVendingKey(
-                f"no vending key in use for supply group {sgc}, key revision {krn}; import one",
+                f"no vending key in use for supply group {sgc}, key revision {krn}; import or"
+                " activate one",
                 field="sgc",
             )
         if row.key.mark is KeyMark.LIVE:

@@ -86,7 +86,7 @@ async def test_attributes_are_told_and_another_tenants_are_not(vault, add_keys):
     key = await vault.key(TENANT, "201457", 1)
     assert (key.base_date, key.ken, key.dkga, key.mark) == (2014, 200, 4, KeyMark.TEST)
     for tenant, sgc, krn in [("town", "201457", 1), ("city", "201458", 1), ("city", "201457", 2)]:
-        with pytest.raises(NoVendingKey, match="import one"):
+        with pytest.raises(NoVendingKey, match="import or activate one"):
             await vault.key(TenantId(tenant), sgc, krn)
 
 
