@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import UTC, datetime
 from itertools import pairwise
 
 import pytest
@@ -12,6 +13,7 @@ from headend.meters import Drn, Keypad, KeyType, StsConfiguration
 from headend.recharges import RechargeState
 from headend.refusals import (
     KeyChangePending,
+    KeyExpired,
     NotReplaceable,
     NoVendingKey,
     OrderDiffers,
@@ -309,15 +311,32 @@ async def test_management_tokens_travel_as_credit_does(world):
     assert meter.lit
 
 
-async def test_base_dates_roll_over_with_the_store_of_tids_emptied(world):
-    await add_key(world, krn=3, base_date=2035)
-    to = replace(PRESENT, krn=3)
+@pytest.mark.parametrize(
+    ("old", "new", "start"),
+    [
+        (1993, 2014, datetime(2024, 11, 24, 8, tzinfo=UTC)),  # the last day of base 1993
+        (1993, 2014, datetime(2026, 11, 24, 8, tzinfo=UTC)),  # too late to sell under it
+        (2014, 2035, datetime(2045, 6, 1, 8, tzinfo=UTC)),
+    ],
+)
+async def test_base_dates_roll_over_and_credit_goes_on(old, new, start):
+    world = World(MemoryStore(), start=start)
+    await world.set_up(DRN, base_date=old)
+    await add_key(world, krn=2, base_date=new)
+    meter = world.meters[Drn(DRN)]
     async with world.process().running() as process:
-        await process.desk.recharge(order("r1", DRN))
-        await settled(world, "r1", RechargeState.LIT, within_s=10)
-        await process.keys.order_change(TENANT, Drn(DRN), to, ident="k1", ordered_by="key")
+        if start.year == 2026:
+            with pytest.raises(KeyExpired):
+                await process.desk.recharge(order("r0", DRN))
+        else:
+            await process.desk.recharge(order("r0", DRN))
+            await settled(world, "r0", RechargeState.LIT, within_s=10)
+        await process.keys.order_change(TENANT, Drn(DRN), NEXT, ident="k1", ordered_by="key")
+        await process.desk.recharge(order("r1", DRN, "20"))
         await done(world, "k1", within_s=60)
-    assert world.meters[Drn(DRN)].decoder.base_date.value == 2035
+        await settled(world, "r1", RechargeState.LIT, within_s=120)
+    assert meter.decoder.base_date.value == new
+    assert world.credited(DRN) == (20 if start.year == 2026 else 30)
 
 
 @pytest.mark.parametrize("fault", ["healthy", "loses an answer"])

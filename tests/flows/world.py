@@ -70,11 +70,14 @@ class Killed(BaseException):
     """The process is dead: nothing that it still tries has any effect."""
 
 
+@dataclass
 class LoopClock:
     """Wall time that follows the loop's clock, which jumps in tests of virtual time."""
 
+    start: datetime = START
+
     def now(self) -> datetime:
-        return START + timedelta(seconds=asyncio.get_running_loop().time())
+        return self.start + timedelta(seconds=asyncio.get_running_loop().time())
 
 
 @dataclass
@@ -288,18 +291,20 @@ class Postman:
 class World:
     """Meters, store and people outlive every process of the head-end."""
 
-    def __init__(self, store: Store, *, seed: int = 1) -> None:
+    def __init__(self, store: Store, *, seed: int = 1, start: datetime = START) -> None:
         self.store = store
-        self.clock = LoopClock()
+        self.clock = LoopClock(start)
         self.chance = SeededChance(seed)
         self.meters: dict[Drn, SimulatedMeter] = {}
+        self.base_date = BaseDate.Y2014
         self.postman = Postman()
         self.masters = MasterKeys(MasterKey(bytes(range(32))))
 
-    async def set_up(self, *drns: str, **settings: object) -> None:
+    async def set_up(self, *drns: str, base_date: int = 2014, **settings: object) -> None:
         """A tenant with the public test key, and meters with 5 kWh each."""
         now = self.clock.now()
-        key = KeyToImport(sgc=SGC, krn=1, base_date=2014, ken=255, mark="test", key=TEST_KEY)
+        self.base_date = BaseDate(base_date)
+        key = KeyToImport(sgc=SGC, krn=1, base_date=base_date, ken=255, mark="test", key=TEST_KEY)
         async with self.store.begin() as tx:
             await tx.tenants.ensure(TENANT, now)
         await import_keys(self.store, self.masters, [key], tenant=TENANT, now=now)
@@ -314,7 +319,7 @@ class World:
                 dkga=Dkga.HMAC_SHA_256,
                 sgc=int(SGC),
                 krn=1,
-                base_date=BaseDate.Y2014,
+                base_date=self.base_date,
                 ken=255,
                 key_type=StsKeyType.UNIQUE,
             ),
