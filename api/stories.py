@@ -14,7 +14,7 @@ from headend.tokens import Token
 
 @dataclass(frozen=True, slots=True)
 class RechargeStory:
-    """`delivery` is None while the recharge is OPEN."""
+    """`delivery` is None and there are no tokens while the recharge is OPEN."""
 
     recharge: Recharge
     tokens: Sequence[Token]
@@ -28,9 +28,11 @@ async def recharge_story(store: Store, tenant: TenantId, ident: str) -> Recharge
         recharge = await tx.recharges.find(tenant, ident)
         if recharge is None:
             raise UnknownRecharge(f"no recharge {ident}", field="id")
-        tokens = await tx.tokens.of(ident, tenant)
         delivery = await tx.deliveries.of(ident, tenant)
-        attempts = await tx.attempts.of(delivery.id) if delivery else ()
+        if delivery is None:
+            return RechargeStory(recharge, (), None, ())
+        tokens = await tx.tokens.of(delivery.id, tenant)
+        attempts = await tx.attempts.of(delivery.id, tenant)
     return RechargeStory(recharge, tokens, delivery, attempts)
 
 
@@ -42,4 +44,4 @@ async def delivery_story(
         delivery = await tx.deliveries.find(tenant, ident)
         if delivery is None:
             raise UnknownDelivery(f"no delivery {ident}", field="id")
-        return delivery, await tx.attempts.of(delivery.id)
+        return delivery, await tx.attempts.of(delivery.id, tenant)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from headend.deliveries import DeliveryMethod, Fact
+from headend.meters import TenantId
 from headend.tokens import TokenResult
 
 
@@ -11,6 +12,7 @@ from headend.tokens import TokenResult
 class Attempt:
     """One try of one delivery: how, when, and what came of it. `detail` holds no secrets."""
 
+    tenant: TenantId
     delivery_id: str
     method: DeliveryMethod
     started_at: datetime

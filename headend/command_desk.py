@@ -7,6 +7,7 @@ from headend.deliveries import Delivery, DeliveryMethod, DeliveryState, Fact
 from headend.issuing import rank_of
 from headend.meters import Drn, Meter, MeterState, TenantId
 from headend.ports import Chance, Clock
+from headend.races import lost_races_again
 from headend.recharge_desk import Routes
 from headend.refusals import (
     CommandUnsupported,
@@ -70,6 +71,7 @@ class CommandDesk:
             tenant, drn, SetClock(), ident=ident, deadline=deadline, ordered_by=ordered_by
         )
 
+    @lost_races_again
     async def _order(
         self,
         tenant: TenantId,

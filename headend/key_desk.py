@@ -14,6 +14,7 @@ from headend.issuing import contacts_for, draw_tid, rank_of, ways_to
 from headend.meters import Drn, Meter, MeterState, StsConfiguration, TenantId
 from headend.outcomes import Outcome, write_outcome
 from headend.ports import Chance, Clock, SecurityModule
+from headend.races import lost_races_again
 from headend.recharge_desk import Routes
 from headend.refusals import (
     KeyChangePending,
@@ -38,7 +39,6 @@ from headend.tokens import (
 
 # Key changes and engineering tokens are worked off over days, by people if need be.
 DEADLINE = timedelta(days=7)
-RACES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,7 @@ class KeyDesk:
         self._clock = clock
         self._chance = chance
 
+    @lost_races_again
     async def order_change(
         self,
         tenant: TenantId,
@@ -89,10 +90,11 @@ class KeyDesk:
         change = ChangeKey(present=meter.sts, to=to)
         issued = await self._module.change_key(
             KeyChangeOrder(tenant=tenant, drn=drn, present=meter.sts, to=to, three_kct=three_kct),
-            message_id=f"{tenant}/{ident}",
+            message_id=_message_id(meter, ident),
         )
         return await self._add(meter, change, issued, ident=ident, ordered_by=ordered_by)
 
+    @lost_races_again
     async def order_management(
         self, tenant: TenantId, drn: Drn, order: ManagementOrder, *, ident: str, ordered_by: str
     ) -> tuple[Delivery, bool]:
@@ -114,7 +116,7 @@ class KeyDesk:
                 tid=tid,
                 rnd=None if tid is None else self._chance.nibble(),
             ),
-            message_id=f"{tenant}/{ident}",
+            message_id=_message_id(meter, ident),
         )
         return await self._add(meter, Manage(order), issued, ident=ident, ordered_by=ordered_by)
 
@@ -232,6 +234,16 @@ async def _known_meter(tx: Transaction, tenant: TenantId, drn: Drn) -> Meter:
     if meter is None:
         raise UnknownMeter(f"no meter {drn}", field="meter")
     return meter
+
+
+def _message_id(meter: Meter, ident: str) -> str:
+    """No recharge of this id has it, and it is another when the meter's key was changed meanwhile.
+
+    The module gives the same digits for the same message id.
+    """
+    held = meter.sts
+    key = f"{held.sgc}.{held.krn}.{held.tariff_index}.{held.key_type}.{held.ea}"
+    return f"{meter.tenant}/{ident}/{key}"
 
 
 def _same_order(known: Delivery, drn: Drn, command: Command) -> Delivery:

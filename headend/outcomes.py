@@ -105,6 +105,7 @@ def attempt_of(
 ) -> Attempt:
     """The record of one try."""
     return Attempt(
+        tenant=delivery.tenant,
         delivery_id=delivery.id,
         method=method,
         started_at=started_at,

@@ -34,6 +34,7 @@ from headend.meters import (
     parse_drn,
 )
 from headend.ports import Chance, Clock, SecurityModule
+from headend.races import RACES
 from headend.recharges import Recharge, RechargeOrder, RechargeState, first_difference, settle
 from headend.refusals import (
     NotReplaceable,
@@ -53,8 +54,6 @@ from headend.vending_keys import VendingKey
 
 SWEEP_AFTER = timedelta(seconds=10)
 SWEEP_BATCH = 100
-# Two callers with one id at the same moment: the slower one finds the faster one's recharge.
-RACES = 5
 
 
 class Routes(Protocol):

@@ -34,7 +34,10 @@ class RechargeState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RechargeOrder:
-    """What the caller asks. Exactly one of `amount` and `tokens` (digits issued elsewhere)."""
+    """What the caller asks. Exactly one of `amount` and `tokens` (digits issued elsewhere).
+
+    `sale` is kept in dicts and lists, as JSON gives it back.
+    """
 
     tenant: TenantId
     id: str | None = None
@@ -46,6 +49,19 @@ class RechargeOrder:
     sales_point: str | None = None
     fallback_to: tuple[Contact, ...] = ()
     sale: Mapping[str, Json] | None = None
+
+    def __post_init__(self) -> None:
+        if self.sale is not None:
+            plain = {key: _plain(part) for key, part in self.sale.items()}
+            object.__setattr__(self, "sale", plain)
+
+
+def _plain(value: Json) -> Json:
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, Mapping):
+        return {key: _plain(part) for key, part in value.items()}
+    return [_plain(part) for part in value]
 
 
 # In the order in which a difference is looked for; the names are those of the REST body.

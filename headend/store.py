@@ -135,7 +135,7 @@ class Recharges(Protocol):
         """A recharge of this meter was issued at or after then."""
 
     async def bought_since(self, tenant: TenantId, drn: Drn, since: datetime) -> Decimal:
-        """Units requested for a meter since then, without FAILED and REVERSED ones."""
+        """Units requested for a meter since then, without FAILED, REVERSED and REPLACED."""
 
 
 class Tokens(Protocol):
@@ -165,7 +165,10 @@ class Leased:
 
 class Deliveries(Protocol):
     async def add(self, delivery: Delivery) -> None:
-        """Raises Stale when its recharge has a delivery already (somebody was faster)."""
+        """Raises Stale when its tenant has one of this id, or its recharge has one.
+
+        Somebody was faster, then.
+        """
 
     async def find(self, tenant: TenantId, ident: str) -> Delivery | None: ...
 
@@ -230,7 +233,7 @@ class Deliveries(Protocol):
 class Attempts(Protocol):
     async def add(self, attempt: Attempt) -> None: ...
 
-    async def of(self, delivery_id: str) -> Sequence[Attempt]:
+    async def of(self, delivery_id: str, tenant: TenantId) -> Sequence[Attempt]:
         """Oldest first, at most the last 200."""
 
 

@@ -206,6 +206,7 @@ def a_key_change(**fields: Any) -> ChangeKey:
 
 def an_attempt(**fields: Any) -> Attempt:
     attempt = Attempt(
+        tenant=TENANT,
         delivery_id="delivery-1",
         method=DeliveryMethod.REMOTE,
         started_at=NOW,

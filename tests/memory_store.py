@@ -14,7 +14,6 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from adapters.store.cursors import read_cursor, write_cursor
-from adapters.store.orders import plain_json
 from headend.api_keys import ApiKey
 from headend.attempts import Attempt
 from headend.commands import SetSupply
@@ -161,7 +160,12 @@ def _tables() -> dict[str, Table[Any, Any]]:
             tid=lambda one: ((one.tenant, one.drn, one.tid), (one.delivery_id, one.sequence)),
         ),
         "deliveries": _deliveries(),
-        "attempts": Table(delivery=lambda one: (one[1].delivery_id, (one[1].started_at, one[0]))),
+        "attempts": Table(
+            delivery=lambda one: (
+                (one[1].tenant, one[1].delivery_id),
+                (one[1].started_at, one[0]),
+            )
+        ),
         "readings": Table(
             type=lambda one: ((one.tenant, one.drn, one.type), (one.taken_at,)),
             time=lambda one: ((one.tenant, one.drn), (one.taken_at, one.type.value)),
@@ -177,9 +181,9 @@ def _tables() -> dict[str, Table[Any, Any]]:
     }
 
 
-def _deliveries() -> Table[str, Delivery]:
+def _deliveries() -> Table[tuple[TenantId, str], Delivery]:
     def turn(one: Delivery) -> tuple[Any, ...]:
-        return (one.priority, one.rank, one.id)
+        return (one.priority, one.rank, one.tenant, one.id)
 
     return Table(
         recharge=lambda one: _if(one.recharge_id, (one.tenant, one.recharge_id), (one.id,)),
@@ -189,15 +193,19 @@ def _deliveries() -> Table[str, Delivery]:
             one.state in SENDABLE and DeliveryMethod.REMOTE in one.methods, one.bus, turn(one)
         ),
         lease=lambda one: _if(
-            one.state is DeliveryState.SENDING and one.lease_until, None, (one.lease_until, one.id)
+            one.state is DeliveryState.SENDING and one.lease_until,
+            None,
+            (one.lease_until, one.tenant, one.id),
         ),
-        people=lambda one: _if(one.state in SENDABLE, None, (one.created_at, one.id)),
+        people=lambda one: _if(one.state in SENDABLE, None, (one.created_at, one.tenant, one.id)),
         untold=lambda one: _if(
             one.state is DeliveryState.DONE and one.handed_at and not one.told_at,
             None,
-            (one.created_at, one.id),
+            (one.created_at, one.tenant, one.id),
         ),
-        ordered=lambda one: _if(one.ordered_by, one.ordered_by, (one.created_at, one.id)),
+        ordered=lambda one: _if(
+            one.ordered_by, one.ordered_by, (one.created_at, one.tenant, one.id)
+        ),
     )
 
 
@@ -338,10 +346,7 @@ class MemoryRecharges:
         taken = key and self._view.first("key", (recharge.tenant, key))
         if taken or self._view.get((recharge.tenant, recharge.id)) is not None:
             raise Stale(f"recharge {recharge.id}")
-        sale = plain_json(recharge.order.sale)
-        assert sale is None or isinstance(sale, Mapping)
-        kept = replace(recharge, order=replace(recharge.order, sale=sale))
-        self._view.put((recharge.tenant, recharge.id), kept)
+        self._view.put((recharge.tenant, recharge.id), recharge)
 
     async def find(self, tenant: TenantId, ident: str) -> Recharge | None:
         return self._view.get((tenant, ident))
@@ -441,20 +446,19 @@ class MemoryTokens:
 
 class MemoryDeliveries:
     def __init__(
-        self, view: View[str, Delivery], meters: MemoryMeters, tokens: MemoryTokens
+        self, view: View[tuple[TenantId, str], Delivery], meters: MemoryMeters, tokens: MemoryTokens
     ) -> None:
         self._view, self._meters, self._tokens = view, meters, tokens
 
     async def add(self, delivery: Delivery) -> None:
         place = (delivery.tenant, delivery.recharge_id)
         taken = delivery.recharge_id and self._view.first("recharge", place)
-        if taken or self._view.get(delivery.id) is not None:
+        if taken or await self.find(delivery.tenant, delivery.id) is not None:
             raise Stale(f"delivery {delivery.id}")
-        self._view.put(delivery.id, delivery)
+        self._view.put((delivery.tenant, delivery.id), delivery)
 
     async def find(self, tenant: TenantId, ident: str) -> Delivery | None:
-        delivery = self._view.get(ident)
-        return delivery if delivery is not None and delivery.tenant == tenant else None
+        return self._view.get((tenant, ident))
 
     async def of(self, recharge_id: str, tenant: TenantId) -> Delivery | None:
         return self._view.first("recharge", (tenant, recharge_id))
@@ -485,7 +489,7 @@ class MemoryDeliveries:
             or (lease_id is not None and known.lease_id != lease_id)
         ):
             raise Stale(f"delivery {delivery.id}")
-        self._view.put(delivery.id, delivery)
+        self._view.put((delivery.tenant, delivery.id), delivery)
 
     async def lapsed(self, *, now: datetime, limit: int) -> Sequence[Delivery]:
         every = self._view.walk("lease", None)
@@ -526,7 +530,7 @@ class MemoryDeliveries:
             and one.result is not TokenResult.LOCK_OUT
         ]
         for one in waiting:
-            self._view.put(one.id, replace(one, not_before=now))
+            self._view.put((tenant, one.id), replace(one, not_before=now))
         return len(waiting)
 
     async def opened_since(self, ordered_by: str, since: datetime) -> int:
@@ -555,7 +559,7 @@ class MemoryDeliveries:
 
     async def _leased(self, sending: Delivery, lease_id: str, until: datetime) -> Leased:
         delivery = replace(sending, lease_id=lease_id, lease_until=until)
-        self._view.put(delivery.id, delivery)
+        self._view.put((delivery.tenant, delivery.id), delivery)
         meter = await self._meters.find(delivery.tenant, delivery.drn)
         assert meter is not None
         tokens = await self._tokens.of(delivery.id, delivery.tenant)
@@ -587,8 +591,9 @@ class MemoryAttempts:
         number = self._view.next_number()
         self._view.put(number, (number, attempt))
 
-    async def of(self, delivery_id: str) -> Sequence[Attempt]:
-        last = list(islice(self._view.walk("delivery", delivery_id, newest_first=True), 200))
+    async def of(self, delivery_id: str, tenant: TenantId) -> Sequence[Attempt]:
+        newest = self._view.walk("delivery", (tenant, delivery_id), newest_first=True)
+        last = list(islice(newest, 200))
         return [attempt for _, attempt in reversed(last)]
 
 

@@ -8,6 +8,7 @@ from adapters.store.statements import SqlRow, Statements
 from adapters.store.tables import attempts
 from headend.attempts import Attempt
 from headend.deliveries import DeliveryMethod, Fact
+from headend.meters import TenantId
 from headend.tokens import TokenResult
 
 LIMIT = 200
@@ -15,7 +16,10 @@ LIMIT = 200
 _ADD = insert(attempts).inline()
 _OF = (
     select(attempts)
-    .where(attempts.c.delivery_id == bindparam("delivery"))
+    .where(
+        attempts.c.tenant == bindparam("tenant_"),
+        attempts.c.delivery_id == bindparam("delivery"),
+    )
     .order_by(attempts.c.started_at.desc(), attempts.c.number.desc())
     .limit(LIMIT)
 )
@@ -29,6 +33,7 @@ class SqlAttempts:
 
     async def add(self, attempt: Attempt) -> None:
         columns = {
+            "tenant": attempt.tenant,
             "delivery_id": attempt.delivery_id,
             "method": attempt.method,
             "started_at": attempt.started_at,
@@ -39,13 +44,14 @@ class SqlAttempts:
         }
         await self._run.changed(_ADD, columns)
 
-    async def of(self, delivery_id: str) -> Sequence[Attempt]:
-        rows = await self._run.rows(_OF, {"delivery": delivery_id})
+    async def of(self, delivery_id: str, tenant: TenantId) -> Sequence[Attempt]:
+        rows = await self._run.rows(_OF, {"tenant_": tenant, "delivery": delivery_id})
         return [_attempt_of(row) for row in reversed(rows)]
 
 
 def _attempt_of(row: SqlRow) -> Attempt:
     return Attempt(
+        tenant=row.tenant,
         delivery_id=row.delivery_id,
         method=DeliveryMethod(row.method),
         started_at=row.started_at,

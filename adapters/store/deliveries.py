@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import TypeAlias
 
-from sqlalchemy import Integer, Select, String, and_, bindparam, func, or_, select, update
+from sqlalchemy import Integer, Select, String, and_, bindparam, func, or_, select, tuple_, update
 
 from adapters.store.columns import MOMENT, literals
 from adapters.store.delivery_rows import REMOTE, born, changing, delivery_of
@@ -22,6 +23,8 @@ from headend.supply import SupplyAction
 from headend.tokens import Token, TokenResult
 
 OF_METER_LIMIT = 100
+# Callers choose ids, so an id is a delivery's only within its tenant.
+_Key: TypeAlias = tuple[TenantId, str]
 
 _c = deliveries.c
 _NOW = bindparam("now", type_=MOMENT)
@@ -30,7 +33,8 @@ _LIMIT = bindparam("limit_", type_=Integer())
 _TENANT = _c.tenant == bindparam("tenant_")
 _METER = (_TENANT, _c.drn == bindparam("drn_"))
 _SENDABLE = _c.state.in_(literals(SENDABLE_STATES))
-_IN_DUE_TIME = (_c.priority, _c.rank, _c.id)
+_IN_DUE_TIME = (_c.priority, _c.rank, _c.tenant, _c.id)
+_KEYS = bindparam("keys", expanding=True)
 
 
 def _claiming(statement: Select[tuple[object, ...]]) -> Select[tuple[object, ...]]:
@@ -68,7 +72,7 @@ _NEXT_METERS = (
 )
 _LEASE = (
     update(deliveries)
-    .where(_c.id.in_(bindparam("ids", expanding=True)), _TURN)
+    .where(tuple_(_c.tenant, _c.id).in_(_KEYS), _TURN)
     .values(
         state=DeliveryState.SENDING,
         attempts=_c.attempts + 1,
@@ -80,7 +84,7 @@ _LEASE = (
 )
 _TOKENS_OF_ALL = (
     select(tokens)
-    .where(tokens.c.delivery_id.in_(bindparam("ids", expanding=True)))
+    .where(tuple_(tokens.c.tenant, tokens.c.delivery_id).in_(_KEYS))
     .order_by(tokens.c.sequence)
 )
 _NEXT_DUE = select(func.min(_c.not_before).label("due_at")).where(
@@ -89,13 +93,13 @@ _NEXT_DUE = select(func.min(_c.not_before).label("due_at")).where(
 _LAPSED = (
     select(deliveries)
     .where(_c.state.in_(literals([DeliveryState.SENDING])), _c.lease_until <= _NOW)
-    .order_by(_c.lease_until, _c.id)
+    .order_by(_c.lease_until, _c.tenant, _c.id)
     .limit(_LIMIT)
 )
 _SENDING = (
     select(deliveries)
     .where(_c.state.in_(literals([DeliveryState.SENDING])), _c.bus == _BUS)
-    .order_by(_c.lease_until, _c.id)
+    .order_by(_c.lease_until, _c.tenant, _c.id)
     .limit(_LIMIT)
 )
 _DUE_TO_PEOPLE = (
@@ -112,7 +116,7 @@ _DUE_TO_PEOPLE = (
             ),
         ),
     )
-    .order_by(_c.created_at, _c.id)
+    .order_by(_c.created_at, _c.tenant, _c.id)
     .limit(_LIMIT)
 )
 _TO_TELL = (
@@ -123,7 +127,7 @@ _TO_TELL = (
         _c.told_at.is_(None),
         or_(_c.hand_not_before.is_(None), _c.hand_not_before <= _NOW),
     )
-    .order_by(_c.created_at, _c.id)
+    .order_by(_c.created_at, _c.tenant, _c.id)
     .limit(_LIMIT)
 )
 _HASTEN = (
@@ -155,7 +159,7 @@ class SqlDeliveries:
         self._run = run
 
     async def add(self, delivery: Delivery) -> None:
-        """Raises Stale when the recharge has a delivery (somebody was faster)."""
+        """Raises Stale when its id is taken or its recharge has one (somebody was faster)."""
         columns = born(delivery) | changing(delivery)
         if not await self._run.changed(_ADD[self._run.dialect], columns):
             raise Stale(f"delivery {delivery.id}")
@@ -172,22 +176,22 @@ class SqlDeliveries:
         found = await self._run.rows(_NEXT_METERS, {"bus_": bus, "now": now, "limit_": limit})
         if not found:
             return ()
+        meter_rows = {(row.tenant, row.delivery_id): row for row in found}
         lease = {
             "bus_": bus,
             "now": now,
-            "ids": [row.delivery_id for row in found],
+            "keys": list(meter_rows),
             "lease": lease_id,
             "until": lease_until,
         }
         leased = [delivery_of(row) for row in await self._run.rows(_LEASE, lease)]
-        leased.sort(key=lambda delivery: (delivery.priority, delivery.rank, delivery.id))
+        leased.sort(key=lambda one: (one.priority, one.rank, one.tenant, one.id))
         tokens_of = await self._tokens_of(leased)
-        meter_rows = {row.delivery_id: row for row in found}
         return [
             Leased(
                 delivery,
-                meter_of(meter_rows[delivery.id]),
-                tuple(tokens_of.get(delivery.id, ())),
+                meter_of(meter_rows[_key(delivery)]),
+                tuple(tokens_of.get(_key(delivery), ())),
             )
             for delivery in leased
         ]
@@ -251,10 +255,14 @@ class SqlDeliveries:
         rows = await self._run.rows(claimed, parameters)
         return [delivery_of(row) for row in rows]
 
-    async def _tokens_of(self, leased: Sequence[Delivery]) -> dict[str, list[Token]]:
-        ids = [one.id for one in leased if isinstance(one.command, TOKEN_COMMANDS)]
-        found: dict[str, list[Token]] = {}
-        if ids:
-            for row in await self._run.rows(_TOKENS_OF_ALL, {"ids": ids}):
-                found.setdefault(row.delivery_id, []).append(token_of(row))
+    async def _tokens_of(self, leased: Sequence[Delivery]) -> dict[_Key, list[Token]]:
+        keys = [_key(one) for one in leased if isinstance(one.command, TOKEN_COMMANDS)]
+        found: dict[_Key, list[Token]] = {}
+        if keys:
+            for row in await self._run.rows(_TOKENS_OF_ALL, {"keys": keys}):
+                found.setdefault((row.tenant, row.delivery_id), []).append(token_of(row))
         return found
+
+
+def _key(delivery: Delivery) -> _Key:
+    return delivery.tenant, delivery.id

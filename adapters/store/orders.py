@@ -10,7 +10,7 @@ from typing import Any
 from adapters.store.usage_points import contacts_json, contacts_of
 from headend.meters import TenantId
 from headend.quantities import Amount, Currency, Unit, Units
-from headend.recharges import Json, RechargeOrder
+from headend.recharges import RechargeOrder
 
 
 def order_json(order: RechargeOrder) -> dict[str, object]:
@@ -24,7 +24,7 @@ def order_json(order: RechargeOrder) -> dict[str, object]:
         "reference": order.reference,
         "sales_point": order.sales_point,
         "fallback_to": contacts_json(order.fallback_to),
-        "sale": plain_json(order.sale),
+        "sale": order.sale,
     }
 
 
@@ -42,15 +42,6 @@ def order_of(plain: Mapping[str, Any], tenant: TenantId) -> RechargeOrder:
         fallback_to=contacts_of(plain["fallback_to"]),
         sale=plain["sale"],
     )
-
-
-def plain_json(value: Json) -> Json:
-    """The same in dicts and lists only, which JSON gives back as they were."""
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    if isinstance(value, Mapping):
-        return {key: plain_json(part) for key, part in value.items()}
-    return [plain_json(part) for part in value]
 
 
 def unit_and_currency(amount: Amount) -> tuple[str | None, str | None]:

@@ -170,7 +170,7 @@ tokens = Table(
     Column("id", String, primary_key=True),
     Column("tenant", String, nullable=False),
     Column("drn", String, nullable=False),
-    Column("delivery_id", ForeignKey("deliveries.id"), nullable=False),
+    Column("delivery_id", String, nullable=False),
     Column("sequence", Integer, nullable=False),
     Column("purpose", String, nullable=False),
     Column("digits", String, nullable=False),
@@ -178,16 +178,17 @@ tokens = Table(
     Column("state", String, nullable=False),
     Column("result", Integer),
     Column("taken_at", MOMENT),
+    ForeignKeyConstraint(["tenant", "delivery_id"], ["deliveries.tenant", "deliveries.id"]),
     UniqueConstraint("tenant", "drn", "digits"),
-    Index("ix_tokens_delivery", "delivery_id", "sequence"),
+    Index("ix_tokens_delivery", "tenant", "delivery_id", "sequence"),
     Index("ix_tokens_tid", "tenant", "drn", "tid"),
 )
 
 deliveries = Table(
     "deliveries",
     metadata,
+    Column("tenant", String, primary_key=True),
     Column("id", String, primary_key=True),
-    Column("tenant", String, nullable=False),
     Column("drn", String, nullable=False),
     Column("bus", String),
     Column("command", JSON, nullable=False),
@@ -231,6 +232,7 @@ _partial(
     deliveries.c.bus,
     deliveries.c.priority,
     deliveries.c.rank,
+    deliveries.c.tenant,
     deliveries.c.id,
     where=deliveries.c.state.in_(literals(SENDABLE_STATES)),
 )
@@ -245,6 +247,7 @@ _partial(
 _partial(
     "ix_deliveries_people",
     deliveries.c.created_at,
+    deliveries.c.tenant,
     deliveries.c.id,
     where=deliveries.c.state.in_(literals(SENDABLE_STATES)),
 )
@@ -256,6 +259,7 @@ _partial(
 _partial(
     "ix_deliveries_untold",
     deliveries.c.created_at,
+    deliveries.c.tenant,
     deliveries.c.id,
     where=deliveries.c.state.in_(literals([DeliveryState.DONE]))
     & deliveries.c.handed_at.is_not(None)
@@ -272,14 +276,16 @@ attempts = Table(
     "attempts",
     metadata,
     Column("number", COUNTER, primary_key=True),
-    Column("delivery_id", ForeignKey("deliveries.id"), nullable=False),
+    Column("tenant", String, nullable=False),
+    Column("delivery_id", String, nullable=False),
     Column("method", Integer, nullable=False),
     Column("started_at", MOMENT, nullable=False),
     Column("ended_at", MOMENT, nullable=False),
     Column("outcome", String, nullable=False),
     Column("result", Integer),
     Column("detail", String, nullable=False),
-    Index("ix_attempts_delivery", "delivery_id", "started_at", "number"),
+    ForeignKeyConstraint(["tenant", "delivery_id"], ["deliveries.tenant", "deliveries.id"]),
+    Index("ix_attempts_delivery", "tenant", "delivery_id", "started_at", "number"),
 )
 
 # Readings and events come in numbers; a foreign key would cost a look at the meter for each.

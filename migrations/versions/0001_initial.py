@@ -187,7 +187,7 @@ def _create_tokens() -> None:
         sa.Column("id", sa.String, primary_key=True),
         sa.Column("tenant", sa.String, nullable=False),
         sa.Column("drn", sa.String, nullable=False),
-        sa.Column("delivery_id", sa.String, sa.ForeignKey("deliveries.id"), nullable=False),
+        sa.Column("delivery_id", sa.String, nullable=False),
         sa.Column("sequence", sa.Integer, nullable=False),
         sa.Column("purpose", sa.String, nullable=False),
         sa.Column("digits", sa.String, nullable=False),
@@ -195,8 +195,9 @@ def _create_tokens() -> None:
         sa.Column("state", sa.String, nullable=False),
         sa.Column("result", sa.Integer),
         sa.Column("taken_at", MOMENT),
+        sa.ForeignKeyConstraint(["tenant", "delivery_id"], ["deliveries.tenant", "deliveries.id"]),
         sa.UniqueConstraint("tenant", "drn", "digits"),
-        sa.Index("ix_tokens_delivery", "delivery_id", "sequence"),
+        sa.Index("ix_tokens_delivery", "tenant", "delivery_id", "sequence"),
         sa.Index("ix_tokens_tid", "tenant", "drn", "tid"),
     )
 
@@ -204,8 +205,8 @@ def _create_tokens() -> None:
 def _create_deliveries() -> None:
     op.create_table(
         "deliveries",
+        sa.Column("tenant", sa.String, primary_key=True),
         sa.Column("id", sa.String, primary_key=True),
-        sa.Column("tenant", sa.String, nullable=False),
         sa.Column("drn", sa.String, nullable=False),
         sa.Column("bus", sa.String),
         sa.Column("command", sa.JSON, nullable=False),
@@ -248,7 +249,7 @@ def _index_deliveries() -> None:
     _partial_index(
         "ix_deliveries_bus",
         "deliveries",
-        ["bus", "priority", "rank", "id"],
+        ["bus", "priority", "rank", "tenant", "id"],
         where="state IN ('uncertain', 'waiting')",
     )
     _partial_index(
@@ -260,7 +261,7 @@ def _index_deliveries() -> None:
     _partial_index(
         "ix_deliveries_people",
         "deliveries",
-        ["created_at", "id"],
+        ["created_at", "tenant", "id"],
         where="state IN ('uncertain', 'waiting')",
     )
     _partial_index(
@@ -272,7 +273,7 @@ def _index_deliveries() -> None:
     _partial_index(
         "ix_deliveries_untold",
         "deliveries",
-        ["created_at", "id"],
+        ["created_at", "tenant", "id"],
         where="state IN ('done') AND handed_at IS NOT NULL AND told_at IS NULL",
     )
     _partial_index(
@@ -287,14 +288,16 @@ def _create_attempts() -> None:
     op.create_table(
         "attempts",
         sa.Column("number", COUNTER, primary_key=True),
-        sa.Column("delivery_id", sa.String, sa.ForeignKey("deliveries.id"), nullable=False),
+        sa.Column("tenant", sa.String, nullable=False),
+        sa.Column("delivery_id", sa.String, nullable=False),
         sa.Column("method", sa.Integer, nullable=False),
         sa.Column("started_at", MOMENT, nullable=False),
         sa.Column("ended_at", MOMENT, nullable=False),
         sa.Column("outcome", sa.String, nullable=False),
         sa.Column("result", sa.Integer),
         sa.Column("detail", sa.String, nullable=False),
-        sa.Index("ix_attempts_delivery", "delivery_id", "started_at", "number"),
+        sa.ForeignKeyConstraint(["tenant", "delivery_id"], ["deliveries.tenant", "deliveries.id"]),
+        sa.Index("ix_attempts_delivery", "tenant", "delivery_id", "started_at", "number"),
     )
 
 

@@ -105,6 +105,20 @@ async def test_a_delivery_comes_back_as_it_went(store, delivery):
         assert await tx.deliveries.find(TENANT, "unknown") is None
 
 
+async def test_an_id_is_taken_within_its_tenant_only(store):
+    ours = a_delivery(id="order-1")
+    theirs = a_delivery(id="order-1", tenant=OTHER_TENANT, command=SetClock())
+    await add(store, ours, theirs)
+    done = replace(theirs, state=DONE)
+    async with store.begin() as tx:
+        with pytest.raises(Stale):
+            await tx.deliveries.add(a_delivery(id="order-1", drn=a_drn(2)))
+        await tx.deliveries.save(done, was=WAITING)
+    async with store.look() as tx:
+        assert await tx.deliveries.find(TENANT, "order-1") == ours
+        assert await tx.deliveries.find(OTHER_TENANT, "order-1") == done
+
+
 async def test_a_recharge_has_one_delivery(store):
     delivery = a_delivery(recharge_id="r-1")
     async with store.begin() as tx:
@@ -430,6 +444,32 @@ async def test_openings_are_counted_by_the_key_that_ordered_them(store):
         assert await tx.deliveries.opened_since("key-3", NOW) == 0
 
 
+async def test_deliveries_of_one_id_are_leased_each_with_what_is_its_own(store):
+    kept = a_drn(2)
+    ours = a_delivery(id="order-1")
+    theirs = a_delivery(id="order-1", tenant=OTHER_TENANT, drn=kept)
+    later = a_delivery(id="order-2", not_before=NOW + HOUR)
+    theirs_now = a_delivery(id="order-2", tenant=OTHER_TENANT, drn=a_drn(3))
+    await add(store, ours, theirs, later, theirs_now)
+    tokens = [
+        a_token(tenant=one.tenant, drn=one.drn, delivery_id=one.id)
+        for one in (ours, theirs, theirs_now)
+    ]
+    async with store.begin() as tx:
+        for token in tokens:
+            await tx.tokens.add(token)
+    (first,) = await take(store, limit=1)
+    everything = (first, *await take(store))
+    leased = {(one.delivery.tenant, one.delivery.id): one for one in everything}
+    assert len(leased) == len(everything)
+    assert leased.keys() == {(one.tenant, one.delivery_id) for one in tokens}
+    for token in tokens:
+        one = leased[token.tenant, token.delivery_id]
+        assert (one.meter.tenant, one.meter.drn, one.tokens) == (token.tenant, token.drn, (token,))
+    async with store.look() as tx:
+        assert await tx.deliveries.find(TENANT, later.id) == later
+
+
 # --- attempts ----------------------------------------------------------------------------------
 
 
@@ -455,7 +495,19 @@ async def test_the_last_two_hundred_attempts_come_oldest_first(store):
         for attempt in (*attempts, of_other, *of_every_outcome):
             await tx.attempts.add(attempt)
     async with store.look() as tx:
-        assert await tx.attempts.of(delivery.id) == attempts[5:]
-        assert await tx.attempts.of(other.id) == [of_other]
-        assert await tx.attempts.of(third.id) == of_every_outcome
-        assert await tx.attempts.of("unknown") == []
+        assert await tx.attempts.of(delivery.id, TENANT) == attempts[5:]
+        assert await tx.attempts.of(other.id, TENANT) == [of_other]
+        assert await tx.attempts.of(third.id, TENANT) == of_every_outcome
+        assert await tx.attempts.of("unknown", TENANT) == []
+
+
+async def test_attempts_of_one_delivery_id_are_apart_by_tenant(store):
+    await add(store, a_delivery(id="order-1"), a_delivery(id="order-1", tenant=OTHER_TENANT))
+    ours = an_attempt(delivery_id="order-1")
+    theirs = an_attempt(delivery_id="order-1", tenant=OTHER_TENANT, outcome=Fact.ACCEPTED)
+    async with store.begin() as tx:
+        for attempt in (ours, theirs):
+            await tx.attempts.add(attempt)
+    async with store.look() as tx:
+        assert await tx.attempts.of("order-1", TENANT) == [ours]
+        assert await tx.attempts.of("order-1", OTHER_TENANT) == [theirs]
