@@ -18,7 +18,14 @@ from headend.refusals import (
     OrderRefused,
     WrongUnit,
 )
-from headend.tokens import ManagementKind, ManagementOrder, TokenOrder
+from headend.tokens import (
+    Issued,
+    IssuedToken,
+    ManagementKind,
+    ManagementOrder,
+    TokenOrder,
+    TokenPurpose,
+)
 from protocols.sts import drn as sts
 from protocols.sts.amount import CURRENCY_MAX, UNITS_MAX
 from protocols.sts.credit import Credit, CreditCurrency, CreditUnits
@@ -36,6 +43,7 @@ from protocols.sts.management import (
 )
 from protocols.sts.metertest import MeterTest, generic_tests
 from protocols.sts.tables import CreditRegister, CreditSubclass, MeterTestNumber
+from protocols.sts.token import encode
 
 Contents: TypeAlias = Credit | Management
 
@@ -80,6 +88,15 @@ def contents_of(order: TokenOrder, tid: int) -> Contents:
             return _currency(order, amount, tid)
         case ManagementOrder() as wanted:
             return _management(wanted, _rnd(order), tid)
+
+
+def meter_test(order: TokenOrder) -> Issued | None:
+    """The token of class 1 that an order asks for, if it does: clear text, made without a key."""
+    match order.content:
+        case ManagementOrder(kind=ManagementKind.METER_TEST) as wanted:
+            digits = encode(meter_test_of(order.drn, wanted), None)
+            return Issued((IssuedToken(digits, None, TokenPurpose.TEST),))
+    return None
 
 
 def meter_test_of(drn: Drn, wanted: ManagementOrder) -> MeterTest:

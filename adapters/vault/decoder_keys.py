@@ -7,11 +7,11 @@ was changed is opened anew. Holds key material: never print what is in here.
 from functools import lru_cache
 
 from adapters.vault.contents import pan_of
-from adapters.vault.expiry import named
+from adapters.vault.key_types import require_type
 from adapters.vault.master_key import MasterKeys
 from adapters.vault.sealing import unseal
-from headend.meters import Drn, KeyType, StsConfiguration
-from headend.refusals import NoVendingKey, OrderRefused
+from headend.meters import Drn, StsConfiguration
+from headend.refusals import OrderRefused
 from headend.vending_keys import KeyMark, SealedKey, VendingKey
 from protocols.sts import keys as sts
 from protocols.sts.cipher import BlockCipher, cipher_for
@@ -47,7 +47,7 @@ class DecoderKeys:
     def vending_key(self, row: SealedKey, config: StsConfiguration) -> sts.VendingKey:
         """The vending key itself, proved to fit a configuration; not kept."""
         key = unseal(row, self._masters)  # proves the attributes too
-        _require_type(row.key, config)
+        require_type(row.key, config)
         if _algorithm(config) is EncryptionAlgorithm.STA:
             self._require_tables(row.key)
         return key
@@ -82,18 +82,3 @@ def _algorithm(config: StsConfiguration) -> EncryptionAlgorithm:
         return EncryptionAlgorithm(config.ea)
     except StsError as exc:
         raise OrderRefused(exc.problem, field=exc.field) from None
-
-
-def _require_type(key: VendingKey, config: StsConfiguration) -> None:
-    if config.key_type is KeyType.INITIALIZATION:
-        raise NoVendingKey(
-            "an initialisation key is the meter maker's own and comes from no vending key; only"
-            " the maker's security module changes it",
-            field="key_type",
-        )
-    if config.key_type != key.key_type:
-        raise NoVendingKey(
-            f"{named(key)} is of type {int(key.key_type)}, but the meter is registered with type"
-            f" {int(config.key_type)}; correct the meter",
-            field="key_type",
-        )

@@ -61,17 +61,17 @@ class Held:
 
 def is_encrypted(digits: str) -> bool:
     """Whether a key is needed to read a token; raises MalformedToken for the reserved class 3."""
-    return _opened(digits)[0] is not TokenClass.METER_TEST
+    return opened(digits)[0] is not TokenClass.METER_TEST
 
 
 def explain(digits: str, meter: Meter, held: Held | None) -> TokenContents:
     """What 20 digits say to a meter; `held` may be None for a token of class 1 only."""
-    token_class, block = _opened(digits)
+    token_class, block = opened(digits)
     clear = held.cipher.decrypt(block) if held is not None else block
     try:
         subclass = unseal(token_class, clear) >> SUBCLASS_SHIFT
     except CrcError:
-        return _unreadable(token_class)
+        return unreadable(token_class)
     try:
         contents = decode(digits, None if held is None else held.cipher)
     except StsError as error:
@@ -81,10 +81,11 @@ def explain(digits: str, meter: Meter, held: Held | None) -> TokenContents:
     if isinstance(contents, KeySection):
         return _section(contents, subclass, meter)
     assert held is not None  # all that is left is encrypted
-    return _timed(contents, subclass, meter, held.key)
+    return explain_timed(contents, meter, held.key)
 
 
-def _opened(digits: str) -> tuple[TokenClass, int]:
+def opened(digits: str) -> tuple[TokenClass, int]:
+    """Class and block of a token; raises MalformedToken for the reserved class 3."""
     try:
         return block_of(digits)
     except StsError as exc:
@@ -98,7 +99,8 @@ def _problem(result: TokenResult, reason: str) -> str:
 # --- what cannot be read ------------------------------------------------------------------------
 
 
-def _unreadable(token_class: TokenClass) -> TokenContents:
+def unreadable(token_class: TokenClass) -> TokenContents:
+    """A token whose CRC does not fit the key."""
     encrypted = token_class is not TokenClass.METER_TEST
     reason = "not made for this meter and its key, or mistyped" if encrypted else "mistyped"
     return TokenContents(
@@ -126,33 +128,44 @@ def _impossible(token_class: TokenClass, subclass: int, error: StsError) -> Toke
 # --- tokens with a TID --------------------------------------------------------------------------
 
 
-def _timed(contents: Contents, subclass: int, meter: Meter, key: VendingKey) -> TokenContents:
+def explain_timed(
+    contents: Contents, meter: Meter, key: VendingKey, *, with_rnd: bool = True
+) -> TokenContents:
+    """A genuine credit or management token; without `with_rnd` its RND is not known."""
     amount = None
     if isinstance(contents, CreditUnits | CreditCurrency):
         amount = _amount(contents, meter)
         text, problem = credit_text(contents, amount), _credit_problem(contents, meter, key)
     else:
         text, problem = management_text(contents), _management_problem(contents)
+    if is_expired(contents.tid, key.ken):
+        problem = expiry_problem(key)
     moment = moment_of(BaseDate(key.base_date), contents.tid)
     reserved = ", the minute kept for special tokens" if is_reserved(contents.tid) else ""
-    rnd = "" if isinstance(contents, CreditCurrency) else f", RND {contents.rnd}"
+    rnd = ""
+    if with_rnd and not isinstance(contents, CreditCurrency):
+        rnd = f", RND {contents.rnd}"
     return TokenContents(
         token_class=contents.token_class,
-        subclass=subclass,
+        subclass=int(contents.subclass),
         purpose=_PURPOSES[contents.token_class],
         text=f"{text}; TID {contents.tid} ({moment:%Y-%m-%d %H:%M} UTC{reserved}){rnd}",
         tid=contents.tid,
         moment=moment,
         amount=amount,
-        problem=_expiry_problem(contents.tid, key) or problem,
+        problem=problem,
     )
 
 
-def _expiry_problem(tid: int, key: VendingKey) -> str | None:
-    if not is_expired(tid, key.ken):
-        return None
+def expiry_problem(key: VendingKey) -> str:
+    """Why a meter refuses what comes after the end of its key."""
     reason = f"the key (KEN {key.ken}) ended at {end_of(key).at:%Y-%m-%d %H:%M} UTC"
     return _problem(TokenResult.KEY_EXPIRED_ERROR, reason)
+
+
+def default_key_problem() -> str:
+    """Why a meter refuses credit under a default key."""
+    return _problem(TokenResult.DDTK_ERROR, "a meter that holds a default key refuses credit")
 
 
 def _amount(credit: Credit, meter: Meter) -> Amount | None:
@@ -168,8 +181,7 @@ def _credit_problem(credit: Credit, meter: Meter, key: VendingKey) -> str | None
     service = SERVICES[credit.subclass]
     in_money = isinstance(credit, CreditCurrency)
     if key.key_type is KeyType.DEFAULT:
-        reason = "a meter that holds a default key refuses credit"
-        return _problem(TokenResult.DDTK_ERROR, reason)
+        return default_key_problem()
     if service is not meter.service:
         reason = f"credit for {service}, but the meter sells {meter.service}"
         return _problem(TokenResult.FUNCTION_ERROR, reason)

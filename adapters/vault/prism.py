@@ -10,57 +10,50 @@ tells no attributes of its keys, so those come with the settings, and its every 
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from enum import StrEnum, unique
+from collections.abc import Sequence
+from dataclasses import replace
 from hashlib import sha256
 
+from adapters.vault.contents import meter_test
+from adapters.vault.explanations import explain, opened
+from adapters.vault.key_changes import naming_side
+from adapters.vault.key_types import require_type
 from adapters.vault.prism_account import PrismAccount
+from adapters.vault.prism_answers import changed, issued
 from adapters.vault.prism_connection import ConnectionLost
-from adapters.vault.prism_frames import UnreadableAnswer
 from adapters.vault.prism_messages import (
     ApiError,
-    MeterConfig,
+    Call,
     NodeStatus,
     PrismToken,
+    change_key,
     fetch_result,
-    issue_credit,
+    issue,
     status,
     verify,
 )
+from adapters.vault.prism_orders import asked_for, meter_config, require_changeable
+from adapters.vault.prism_readings import contents_told
 from adapters.vault.prism_refusals import refusal_of
 from adapters.vault.prism_server import PrismServer
 from adapters.vault.prism_session import Badge, PrismSession
 from headend.errors import ModuleDown
-from headend.meters import Drn, KeyType, Service, StsConfiguration, TenantId
-from headend.refusals import AmountNotPositive, AmountTooLarge, NoVendingKey
-from headend.tokens import MAX_TOKEN, Issued, IssuedToken, TokenOrder, TokenPurpose, parse_digits
+from headend.meters import Meter, TenantId
+from headend.refusals import NoVendingKey
+from headend.tokens import (
+    Issued,
+    KeyChangeOrder,
+    ManagementOrder,
+    TokenContents,
+    TokenOrder,
+    parse_digits,
+)
 from headend.vending_keys import VendingKey
-from protocols.sts.amount import UNITS_MAX, decode_units, encode_units
-from protocols.sts.limits import TID_MAX
-from protocols.sts.tables import CreditSubclass, TokenClass
-from protocols.sts.token import CLASS_MASK, DIGITS
+from protocols.sts.tables import TokenClass
 
 # Message ids are sorted onto sessions, so that two callers with one id meet in one of them.
 SESSIONS = 4
 IDENT_DIGITS = 40
-TCT_NUMERIC = 2  # the carrier does not enter the token
-
-SUBCLASSES = {
-    Service.ELECTRICITY: CreditSubclass.ELECTRICITY,
-    Service.WATER: CreditSubclass.WATER,
-    Service.GAS: CreditSubclass.GAS,
-    Service.TIME: CreditSubclass.TIME,
-}
-
-
-@unique
-class Verdict(StrEnum):
-    """What the module says of a token's digits."""
-
-    OK = "EVerify.Ok"
-    WRONG_KEY = "EVerify.Crc"
-    DEFAULT_KEY = "EVerify.DdtkCredit"
-    KEY_EXPIRED = "EVerify.KeyExpired"
 
 
 class PrismVault:
@@ -79,7 +72,9 @@ class PrismVault:
         sessions: int = SESSIONS,
     ) -> None:
         trust, badge = server.trust(), Badge(server, account)
-        self._keys = {(key.tenant, key.sgc, key.krn): key for key in keys}
+        self._keys = {
+            (key.tenant, key.sgc, key.krn): replace(key, module_draws=True) for key in keys
+        }
         self._sessions = [PrismSession(server, trust, badge) for _ in range(sessions)]
         self._doubts = _Doubts(server.patience.settle_s)
 
@@ -98,38 +93,70 @@ class PrismVault:
         return key
 
     async def issue(self, order: TokenOrder, *, message_id: str) -> Issued:
-        """One credit token; the module chooses TID and RND, the order's are not used.
+        """One token; the module chooses TID and RND, the order's are not used.
 
-        The same message id gives the same digits for as long as the module remembers them. Raises
-        OrderRefused; ModuleDown when there is no answer that fits, then ask again later.
+        The same message id gives the same digits for as long as the module remembers them. A token
+        of class 1 is clear text and is made here. Raises OrderRefused; ModuleDown when there is no
+        answer that fits, then ask again later.
         """
+        if (test := meter_test(order)) is not None:
+            return test
         key = await self.key(order.tenant, order.sts.sgc, order.sts.krn)
-        _require_sane(order, key)
+        asked = asked_for(order, key)
         ident = _ident(message_id)
-        session = self._sessions[int(ident, 16) % len(self._sessions)]
+        call = issue(
+            asked.method,
+            ident,
+            meter_config(order.drn, order.sts),
+            subclass=int(asked.contents.subclass),
+            amount=asked.amount,
+        )
         try:
-            async with session.turn():
-                tokens = await self._made_or_make(session, order, ident)
+            tokens = await self._made_or_make(call, ident)
         except ApiError as error:
-            raise refusal_of(error, order.drn, order.sts) from None
-        return _issued(tokens, order, key)
+            credit = not isinstance(order.content, ManagementOrder)
+            raise refusal_of(error, order.drn, order.sts, credit=credit) from None
+        return issued(tokens, order, asked, key)
 
-    async def verify(
-        self, tenant: TenantId, drn: Drn, sts: StsConfiguration, digits: str
-    ) -> Verdict:
-        """Whether 20 digits are a token for a meter; raises OrderRefused, ModuleDown."""
-        await self.key(tenant, sts.sgc, sts.krn)
-        plain = parse_digits(digits)
+    async def change_key(self, order: KeyChangeOrder, *, message_id: str) -> Issued:
+        """The whole set that brings a meter to another key, in the order of entry, or none of it.
+
+        The same message id gives the same digits for as long as the module remembers them.
+        """
+        with naming_side("present"):
+            present = await self.key(order.tenant, order.present.sgc, order.present.krn)
+        with naming_side("to"):
+            to = await self.key(order.tenant, order.to.sgc, order.to.krn)
+        require_changeable(order, present, to)
+        ident = _ident(message_id)
+        call = change_key(
+            ident,
+            meter_config(order.drn, order.present, three_kct=order.three_kct),
+            to_sgc=int(order.to.sgc),
+            to_krn=order.to.krn,
+            to_ti=order.to.tariff_index,
+        )
+        try:
+            tokens = await self._made_or_make(call, ident)
+        except ApiError as error:
+            raise refusal_of(error, order.drn, order.present, order.to) from None
+        return changed(tokens, order, present, to)
+
+    async def read(self, tenant: TenantId, meter: Meter, digits: str) -> TokenContents:
+        """What 20 digits say under the key of a meter; raises also MalformedToken."""
+        plain = parse_digits(digits, field="token")
+        token_class, _ = opened(plain)
+        if token_class is TokenClass.METER_TEST:
+            return explain(plain, meter, None)
+        key = await self.key(tenant, meter.sts.sgc, meter.sts.krn)
+        require_type(key, meter.sts)
         session = self._sessions[0]
         try:
             async with session.turn():
-                verified = await session.ask(verify(_meter(drn, sts), plain))
+                verified = await session.ask(verify(meter_config(meter.drn, meter.sts), plain))
         except ApiError as error:
-            raise refusal_of(error, drn, sts) from None
-        try:
-            return Verdict(verified.validation_result)
-        except ValueError:
-            raise UnreadableAnswer("the security module's verdict is of no known kind") from None
+            raise refusal_of(error, meter.drn, meter.sts) from None
+        return contents_told(verified, token_class, meter, key)
 
     async def status(self) -> Sequence[NodeStatus]:
         """What the module (or each behind a facade) tells of itself; raises ModuleDown."""
@@ -144,30 +171,25 @@ class PrismVault:
         """Close all connections; calls under way end as ModuleDown."""
         await asyncio.gather(*(session.aclose() for session in self._sessions))
 
-    async def _made_or_make(
-        self, session: PrismSession, order: TokenOrder, ident: str
-    ) -> Sequence[PrismToken]:
-        if (made := await _made(session, ident)) is not None:
-            return made
-        self._doubts.require_none(ident)
-        call = issue_credit(
-            ident,
-            _meter(order.drn, order.sts),
-            subclass=SUBCLASSES[order.service],
-            amount_tenths=order.amount_tenths,
-        )
-        try:
-            return await session.ask_once(call)
-        except ApiError:
-            raise
-        except ConnectionLost:
-            self._doubts.add(ident)
-            if (made := await _made(session, ident)) is None:
+    async def _made_or_make(self, call: Call[list[PrismToken]], ident: str) -> Sequence[PrismToken]:
+        """What was made under this message id before, else what the call makes now."""
+        session = self._sessions[int(ident, 16) % len(self._sessions)]
+        async with session.turn():
+            if (made := await _made(session, ident)) is not None:
+                return made
+            self._doubts.require_none(ident)
+            try:
+                return await session.ask_once(call)
+            except ApiError:
                 raise
-            return made
-        except BaseException:
-            self._doubts.add(ident)
-            raise
+            except ConnectionLost:
+                self._doubts.add(ident)
+                if (made := await _made(session, ident)) is None:
+                    raise
+                return made
+            except BaseException:
+                self._doubts.add(ident)
+                raise
 
 
 class _Doubts:
@@ -200,104 +222,3 @@ async def _made(session: PrismSession, ident: str) -> Sequence[PrismToken] | Non
 def _ident(message_id: str) -> str:
     """A message id of any form in the module's: 40 hex digits."""
     return sha256(message_id.encode()).hexdigest()[:IDENT_DIGITS]
-
-
-def _require_sane(order: TokenOrder, key: VendingKey) -> None:
-    """What needs no module to be refused."""
-    if order.amount_tenths <= 0:
-        raise AmountNotPositive("the amount must be more than zero", field="amount")
-    if order.amount_tenths > UNITS_MAX:
-        largest = f"{UNITS_MAX // 10}.{UNITS_MAX % 10}"
-        raise AmountTooLarge(f"a token carries at most {largest} units", field="amount")
-    named = f"the key of supply group {key.sgc}, revision {key.krn},"
-    if order.sts.key_type != key.key_type:
-        raise NoVendingKey(
-            f"{named} is of type {int(key.key_type)}, but the meter is registered with type"
-            f" {int(order.sts.key_type)}; correct the meter",
-            field="key_type",
-        )
-    if key.key_type not in {KeyType.UNIQUE, KeyType.COMMON}:
-        raise NoVendingKey(
-            f"{named} is a default key: meters that hold it refuse credit until their key is"
-            " changed",
-            field="key_type",
-        )
-
-
-def _meter(drn: Drn, sts: StsConfiguration) -> MeterConfig:
-    return MeterConfig(
-        drn=drn,
-        ea=sts.ea,
-        tct=TCT_NUMERIC,
-        sgc=int(sts.sgc),
-        krn=sts.krn,
-        ti=sts.tariff_index,
-        ken=255,  # of the meter; compared only where key changes may be added, and they may not
-    )
-
-
-def _issued(tokens: Sequence[PrismToken], order: TokenOrder, key: VendingKey) -> Issued:
-    """The token of an answer that fits the order in everything; raises UnreadableAnswer.
-
-    A token for another meter, key or amount must not reach a customer; the module keeps it.
-    """
-    if len(tokens) != 1:
-        raise UnreadableAnswer(
-            f"the security module gives {len(tokens)} tokens where one was asked for"
-        )
-    [token] = tokens
-    told = _told(token)
-    for name, wanted in _wanted(order, key).items():
-        if told[name] != wanted:
-            raise UnreadableAnswer(
-                f"the security module's token has {name} {told[name]} instead of {wanted};"
-                " compare its keys with the settings"
-            )
-    if not _is_credit(token):
-        raise UnreadableAnswer("the security module's digits are no credit token")
-    encoded = _encoded(token, order)
-    issued = IssuedToken(token.token_dec, token.tid, TokenPurpose.CREDIT)
-    return Issued((issued,), encoded_tenths=encoded)
-
-
-def _wanted(order: TokenOrder, key: VendingKey) -> Mapping[str, object]:
-    return {
-        "drn": order.drn,
-        "sgc": int(order.sts.sgc),
-        "krn": order.sts.krn,
-        "tariff_index": order.sts.tariff_index,
-        "ea": order.sts.ea,
-        "class": int(TokenClass.CREDIT),
-        "subclass": int(SUBCLASSES[order.service]),
-        "check_value": key.check_value.upper(),
-    }
-
-
-def _told(token: PrismToken) -> Mapping[str, object]:
-    return {
-        "drn": token.drn,
-        "sgc": token.sgc,
-        "krn": token.krn,
-        "tariff_index": token.ti,
-        "ea": token.ea,
-        "class": token.token_class,
-        "subclass": token.subclass,
-        "check_value": token.vk_kcv.upper(),
-    }
-
-
-def _is_credit(token: PrismToken) -> bool:
-    digits = token.token_dec
-    if len(digits) != DIGITS or not (digits.isascii() and digits.isdigit()):
-        return False
-    value = int(digits)
-    return value <= MAX_TOKEN and value & CLASS_MASK == 0 and 0 <= token.tid <= TID_MAX
-
-
-def _encoded(token: PrismToken, order: TokenOrder) -> int:
-    """Tenths really encoded: what was asked for, or the next that 16 bits can hold."""
-    amount = token.transfer_amount
-    largest = decode_units(encode_units(order.amount_tenths))
-    if not (amount.is_integer() and order.amount_tenths <= amount <= largest):
-        raise UnreadableAnswer("the security module's token is of another amount than asked for")
-    return int(amount)

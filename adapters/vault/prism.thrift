@@ -33,7 +33,8 @@ struct NodeStatus {
 }
 
 // What the meter is set to now. The two allow... fields are true when left out, and then the
-// module adds key change tokens of its own accord.
+// module adds key change tokens of its own accord. allow3Kct asks an EA07 key change to carry the
+// supply group in a third token; false when left out.
 struct MeterConfigIn {
   1: required string drn,
   2: required i16 ea,
@@ -43,7 +44,26 @@ struct MeterConfigIn {
   12: required i16 ti,
   21: optional bool allowKrnUpdate,
   30: required i16 ken,
+  32: optional bool allow3Kct,
   33: optional bool allowKenUpdate
+}
+
+// What a key change brings the meter to.
+struct MeterConfigAmendment {
+  1: required i32 toSgc,
+  2: required i16 toKrn,
+  3: required i16 toTi
+}
+
+// What a key change really brings it to, with the first token of a set only. toVkKcv is the check
+// value of the new vending key.
+struct MeterConfigAdvice {
+  1: required i32 toSgc,
+  2: required i16 toKrn,
+  3: required i16 toTi,
+  4: required i16 toKen,
+  20: required bool rollover,
+  21: required string toVkKcv
 }
 
 // An encrypted token. transferAmount is what it really carries; tokenDec the 20 digits; vkKcv the
@@ -61,6 +81,7 @@ struct Token {
   12: required i32 tid,
   13: required double transferAmount,
   14: required bool isReservedTid,
+  15: optional MeterConfigAdvice newConfig,
   20: required string description,
   21: required string stsUnitName,
   22: required string scaledAmount,
@@ -71,7 +92,8 @@ struct Token {
   41: required string vkKcv
 }
 
-// validationResult is EVerify.Ok or an EVerify code that says why not.
+// validationResult is EVerify.Ok or an EVerify code that says why not. A valid token of a key
+// change is not described.
 struct VerifyResult {
   1: required string validationResult,
   2: optional Token token
@@ -91,8 +113,9 @@ service TokenApi {
     2: required string accessToken
   ) throws (1: ApiException ex1),
 
-  // transferAmount counts tenths of a unit in sub-classes 0 to 3. tokenTime means something only
-  // with a flag that says what; with flags 0 the module takes its own clock.
+  // transferAmount counts tenths of a unit in sub-classes 0 to 3; in 4 to 7 it is an amount of the
+  // base currency, to 5 decimals. tokenTime means something only with a flag that says what; with
+  // flags 0 the module takes its own clock.
   list<Token> issueCreditToken(
     1: required string messageId,
     2: required string accessToken,
@@ -103,6 +126,26 @@ service TokenApi {
     7: required i64 flags
   ) throws (1: ApiException ex1),
 
+  // A management token of class 2; transferAmount is its value before any compression.
+  list<Token> issueMseToken(
+    1: required string messageId,
+    2: required string accessToken,
+    3: required MeterConfigIn meterConfig,
+    4: required i16 subclass,
+    5: required double transferAmount,
+    6: required i64 tokenTime,
+    7: required i64 flags
+  ) throws (1: ApiException ex1),
+
+  // The whole set from one key to another; allowKrnUpdate of meterConfig would overrule toKrn.
+  list<Token> issueKeyChangeTokens(
+    1: required string messageId,
+    2: required string accessToken,
+    3: required MeterConfigIn meterConfig,
+    4: required MeterConfigAmendment newConfig
+  ) throws (1: ApiException ex1),
+
+  // Not for tokens of class 1.
   VerifyResult verifyToken(
     1: required string messageId,
     2: required string accessToken,

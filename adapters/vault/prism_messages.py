@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeAlias, TypeVar
 
 import msgspec
 import thriftpy2
@@ -30,6 +30,7 @@ PARAMETER = re.compile(r"^Parameter '([A-Za-z][A-Za-z0-9.]{0,39})'", re.ASCII)
 HUMP = re.compile(r"(?<=[a-z])[A-Z]")
 
 T = TypeVar("T")
+IssuingMethod: TypeAlias = Literal["issueCreditToken", "issueMseToken"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class Call(Generic[T]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeterConfig:
-    """A meter as the module wants it told; `sgc` as a number."""
+    """A meter as the module wants it told; `sgc` as a number, `three_kct` for a key change."""
 
     drn: str
     ea: int
@@ -59,6 +60,19 @@ class MeterConfig:
     krn: int
     ti: int
     ken: int
+    three_kct: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyAdvice:
+    """What a key change brings a meter to, as the module tells it."""
+
+    to_sgc: int
+    to_krn: int
+    to_ti: int
+    to_ken: int
+    rollover: bool
+    to_vk_kcv: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +86,9 @@ class SignedIn:
 class PrismToken:
     """One encrypted token as the module tells it.
 
-    `transfer_amount` counts tenths of a unit in sub-classes 0 to 3, in the interface's own type.
+    `transfer_amount` is in the interface's own type: tenths of a unit in credit of sub-classes 0 to
+    3, currency in 4 to 7; `scaled_amount` the same as people read it. `new_config` comes with the
+    first token of a key change.
     """
 
     drn: str
@@ -84,15 +100,18 @@ class PrismToken:
     subclass: int
     tid: int
     transfer_amount: float
+    scaled_amount: str
     token_dec: str = field(repr=False)
     vk_kcv: str
+    new_config: KeyAdvice | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """Answer to a verification: `EVerify.Ok`, or why not."""
+    """Answer to a verification: `EVerify.Ok`, or why not; `token` unless it changes a key."""
 
     validation_result: str
+    token: PrismToken | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,20 +163,31 @@ def status() -> Call[list[NodeStatus]]:
     return Call("getStatus", {"messageId": "status"}, list[NodeStatus])
 
 
-def issue_credit(
-    ident: str, meter: MeterConfig, *, subclass: int, amount_tenths: int
+def issue(
+    method: IssuingMethod, ident: str, meter: MeterConfig, *, subclass: int, amount: float
 ) -> Call[list[PrismToken]]:
-    """Make one credit token; `fetch_result` of the same `ident` finds it again."""
+    """Make one credit or management token; `fetch_result` of the same `ident` finds it again.
+
+    `amount` is in the interface's own type, before any compression.
+    """
     arguments = {
         "messageId": ident,
         "meterConfig": _meter(meter),
         "subclass": subclass,
-        # The interface's type is double; a whole number this small is exact in it.
-        "transferAmount": float(amount_tenths),
+        "transferAmount": amount,
         "tokenTime": NO_TIME,
         "flags": NO_FLAGS,
     }
-    return Call("issueCreditToken", arguments, list[PrismToken])
+    return Call(method, arguments, list[PrismToken])
+
+
+def change_key(
+    ident: str, meter: MeterConfig, *, to_sgc: int, to_krn: int, to_ti: int
+) -> Call[list[PrismToken]]:
+    """Make the whole set of a key change; `fetch_result` of the same `ident` finds it again."""
+    amendment = _interface().MeterConfigAmendment(toSgc=to_sgc, toKrn=to_krn, toTi=to_ti)
+    arguments = {"messageId": ident, "meterConfig": _meter(meter), "newConfig": amendment}
+    return Call("issueKeyChangeTokens", arguments, list[PrismToken])
 
 
 def fetch_result(ident: str) -> Call[list[PrismToken]]:
@@ -247,6 +277,7 @@ def _meter(meter: MeterConfig) -> TPayload:
         krn=meter.krn,
         ti=meter.ti,
         ken=meter.ken,
+        allow3Kct=meter.three_kct,
         allowKrnUpdate=False,
         allowKenUpdate=False,
     )

@@ -20,7 +20,7 @@ from headend.refusals import (
     WrongCheckDigit,
 )
 
-KEY = "the key of supply group {sgc}, revision {krn},"
+KEY = "the key of {keys}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,30 +48,40 @@ _REFUSALS: Mapping[str, _Refusal] = {
     ),
 }
 
-_AMOUNT = _Refusal(AmountTooLarge, "the security module makes no token of this amount", "amount")
+_AMOUNT = _Refusal(
+    AmountTooLarge, "the security module makes no token of this amount", "amount.value"
+)
+_VALUE = _Refusal(MalformedOrder, "the security module makes no token of this value", "value")
 _RANGE = _Refusal(MalformedOrder, "the security module refuses {parameter} of this order", "sts")
 
 _ADVICE: Mapping[str, str] = {
-    "EAuthentication.Permission": "give the account the right to make credit tokens",
+    "EAuthentication.Permission": "give the account the right to make tokens of this kind",
     "EAuthentication": "check the account",
     "ESm": "see the module's own log",
     "EService": "see the module's own log",
 }
 
 
-def refusal_of(error: ApiError, drn: Drn, sts: StsConfiguration) -> HeadendError:
-    """The error to raise for an order: an OrderRefused, or ModuleDown."""
-    refusal = _refusal(error)
+def refusal_of(
+    error: ApiError, drn: Drn, *keys: StsConfiguration, credit: bool = True
+) -> HeadendError:
+    """The error to raise for an order: an OrderRefused, or ModuleDown.
+
+    `keys` are those that it is about; `credit` tells what the amount of the order is called.
+    """
+    refusal = _refusal(error, credit=credit)
     if refusal is None:
         advice = next((text for code, text in _ADVICE.items() if error.is_a(code)), "")
         return ModuleDown(f"the security module answers {error.code}; {advice}".rstrip("; "))
-    text = refusal.text.format(
-        sgc=sts.sgc, krn=sts.krn, drn=drn, parameter=error.parameter or "a value"
+    named = " or of ".join(f"supply group {key.sgc}, revision {key.krn}," for key in keys)
+    parameter = error.parameter or "a value"
+    return refusal.kind(
+        refusal.text.format(keys=named, drn=drn, parameter=parameter), field=refusal.field
     )
-    return refusal.kind(text, field=refusal.field)
 
 
-def _refusal(error: ApiError) -> _Refusal | None:
+def _refusal(error: ApiError, *, credit: bool) -> _Refusal | None:
     if error.is_a("EParamRange"):
-        return _AMOUNT if error.parameter == "transferAmount" else _RANGE
+        amount = _AMOUNT if credit else _VALUE
+        return amount if error.parameter == "transferAmount" else _RANGE
     return next((refusal for code, refusal in _REFUSALS.items() if error.is_a(code)), None)

@@ -5,14 +5,15 @@ derivation; what stays in memory is a bounded number of decoder keys, made ready
 is retired or changed in the database is honoured at the next token.
 """
 
-from adapters.vault.contents import contents_of, encoded_amount, meter_test_of
+from adapters.vault.contents import contents_of, encoded_amount, meter_test
 from adapters.vault.decoder_keys import CACHED_DECODER_KEYS, DecoderKeys
-from adapters.vault.expiry import named, require_alive
+from adapters.vault.expiry import require_alive
 from adapters.vault.explanations import Held, explain, is_encrypted
 from adapters.vault.key_changes import make_set, naming_side, require_new_alive, require_possible
+from adapters.vault.key_types import require_sells
 from adapters.vault.master_key import MasterKeys
 from adapters.vault.sealing import unseal
-from headend.meters import KeyType, Meter, TenantId
+from headend.meters import Meter, TenantId
 from headend.ports import Clock
 from headend.refusals import MalformedOrder, NoVendingKey
 from headend.store import Store
@@ -20,7 +21,6 @@ from headend.tokens import (
     Issued,
     IssuedToken,
     KeyChangeOrder,
-    ManagementKind,
     ManagementOrder,
     TokenContents,
     TokenOrder,
@@ -66,10 +66,8 @@ class SoftwareVault:
         The digits follow from the order alone (TID and RND are in it), so a repeat gives the same.
         A test token (class 1) is clear text, the same for every meter: no key is asked for.
         """
-        match order.content:
-            case ManagementOrder(kind=ManagementKind.METER_TEST) as wanted:
-                digits = encode(meter_test_of(order.drn, wanted), None)
-                return Issued((IssuedToken(digits, None, TokenPurpose.TEST),))
+        if (test := meter_test(order)) is not None:
+            return test
         if order.tid is None:
             raise MalformedOrder("a credit or management token needs a TID", field="tid")
         row = await self._row(order.tenant, order.sts.sgc, order.sts.krn)
@@ -77,7 +75,7 @@ class SoftwareVault:
         require_alive(row.key, order.tid)
         purpose = _purpose(order)
         if purpose is TokenPurpose.CREDIT:
-            _require_sells(row.key)
+            require_sells(row.key)
         contents = contents_of(order, order.tid)
         token = IssuedToken(encode(contents, cipher), order.tid, purpose)
         return Issued((token,), encoded=encoded_amount(contents, order.content))
@@ -130,12 +128,3 @@ def _purpose(order: TokenOrder) -> TokenPurpose:
     if isinstance(order.content, ManagementOrder):
         return TokenPurpose.MANAGEMENT
     return TokenPurpose.CREDIT
-
-
-def _require_sells(key: VendingKey) -> None:
-    if key.key_type is KeyType.DEFAULT:
-        raise NoVendingKey(
-            f"{named(key)} is a default key: meters that hold it refuse credit until their key is"
-            " changed",
-            field="key_type",
-        )

@@ -28,15 +28,26 @@ from thriftpy2.transport import TMemoryBuffer
 
 from adapters.vault.key_import import check_value
 from adapters.vault.prism_messages import INTERFACE
-from protocols.sts.amount import decode_units, encode_units
+from protocols.sts.amount import UNITS_MAX
 from protocols.sts.cipher import BlockCipher, cipher_for
-from protocols.sts.credit import CreditUnits
+from protocols.sts.credit import CreditCurrency, CreditUnits
 from protocols.sts.drn import Drn, MeterPan
 from protocols.sts.errors import CrcError, StsError
+from protocols.sts.keychange import KeyChange, KeySection
 from protocols.sts.keys import VendingKey, derive
+from protocols.sts.management import (
+    ClearCredit,
+    ClearTamper,
+    Management,
+    PhaseUnbalanceLimit,
+    PowerLimit,
+    TariffRate,
+    WaterFactor,
+)
+from protocols.sts.sta import SAMPLE
 from protocols.sts.tables import CreditSubclass, EncryptionAlgorithm
-from protocols.sts.tid import next_tid
-from protocols.sts.token import decode, encode
+from protocols.sts.tid import next_tid, tid_at
+from protocols.sts.token import decode, encode, encode_key_change
 from protocols.sts.validity import is_expired
 
 API = thriftpy2.load(INTERFACE)
@@ -71,6 +82,7 @@ class PrismTokenServer:
     spoil: Callable[[str, bytes], bytes] | None = None
     slow_s: float = 0.05
     silent: bool = False
+    verdict: str | None = None
     connections: set[asyncio.StreamWriter] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -154,27 +166,81 @@ class PrismTokenServer:
 
     def issueCreditToken(self, message_id, access, meter, subclass, amount, time, flags):  # noqa: N802
         self._admit(message_id, "issueCreditToken", access)
-        assert (time, flags) == (0, 0)
-        assert (meter.allowKrnUpdate, meter.allowKenUpdate) == (False, False)
-        if not (amount.is_integer() and 0 <= amount <= 18201624):
+        self._require_own_choice(meter, time, flags)
+        if subclass < CreditSubclass.ELECTRICITY_CURRENCY:
+            if not (amount.is_integer() and 0 <= amount <= UNITS_MAX):
+                raise refusal("EParamRange", "Parameter 'transferAmount' out of range: got '1'")
+            return self._make(
+                message_id,
+                meter,
+                lambda tid: CreditUnits(CreditSubclass(subclass), tid % 16, tid, int(amount)),
+            )
+        steps = round(amount * 100000)
+        return self._make(
+            message_id, meter, lambda tid: CreditCurrency(CreditSubclass(subclass), tid, steps)
+        )
+
+    def issueMseToken(self, message_id, access, meter, subclass, amount, time, flags):  # noqa: N802
+        self._admit(message_id, "issueMseToken", access)
+        self._require_own_choice(meter, time, flags)
+        if not (amount.is_integer() and 0 <= amount <= UNITS_MAX):
             raise refusal("EParamRange", "Parameter 'transferAmount' out of range: got '1'")
-        key, cipher = self._key(meter)
-        tid = self._draw_tid(meter.drn, key)
-        credit = CreditUnits(CreditSubclass(subclass), tid % 16, tid, int(amount))
-        made = [self._token(meter, key, credit, encode(credit, cipher))] * self.copies
-        self.tamper(made[0])
+        values = () if subclass == 5 else (int(amount),)
+        return self._make(
+            message_id, meter, lambda tid: MANAGEMENT[subclass](tid % 16, tid, *values)
+        )
+
+    def issueKeyChangeTokens(self, message_id, access, meter, to):  # noqa: N802
+        self._admit(message_id, "issueKeyChangeTokens", access)
+        assert (meter.allowKrnUpdate, meter.allowKenUpdate) == (False, False)
+        old, cipher = self._key(meter)
+        new = self.keys.get((to.toSgc, to.toKrn))
+        if new is None:
+            raise refusal("EKeystore.NotFound")
+        if is_expired(tid_at(new.base_date, self.now), new.ken):
+            raise refusal("ESts.VkExpired")
+        change = KeyChange.between(
+            old,
+            new,
+            MeterPan.of(Drn(meter.drn)),
+            tariff_index=to.toTi,
+            algorithm=EncryptionAlgorithm(meter.ea),
+        )
+        three = bool(meter.allow3Kct) and meter.ea == 7
+        made = [
+            self._described(meter, old, digits, section.subclass)
+            for digits, section in zip(
+                encode_key_change(change, cipher, three_kct=three),
+                change.sections(three_kct=three),
+                strict=True,
+            )
+        ]
+        made[0].newConfig = API.MeterConfigAdvice(
+            toSgc=to.toSgc, toKrn=to.toKrn, toTi=to.toTi, toKen=new.ken,
+            rollover=change.rollover, toVkKcv=check_value(new),
+        )  # fmt: skip
+        for token in made:
+            self.tamper(token)
         self._results[message_id] = made
-        self.made.append((message_id, made[0]))
+        self.made.append((message_id, made))
         return made
 
     def verifyToken(self, message_id, access, meter, digits):  # noqa: N802
         self._admit(message_id, "verifyToken", access)
+        if self.verdict is not None:
+            return API.VerifyResult(validationResult=self.verdict)
         key, cipher = self._key(meter)
         try:
-            credit = decode(digits, cipher)
+            contents = decode(digits, cipher)
         except CrcError:
             return API.VerifyResult(validationResult="EVerify.Crc")
-        token = self._token(meter, key, credit, digits)
+        if isinstance(contents, KeySection):
+            return API.VerifyResult(validationResult="EVerify.Ok")
+        assert isinstance(contents, CreditUnits | CreditCurrency | Management)
+        if is_expired(contents.tid, key.ken):
+            return API.VerifyResult(validationResult="EVerify.KeyExpired")
+        token = self._token(meter, key, contents, digits)
+        self.tamper(token)
         return API.VerifyResult(validationResult="EVerify.Ok", token=token)
 
     def fetchTokenResult(self, message_id, access, wanted):  # noqa: N802
@@ -182,6 +248,19 @@ class PrismTokenServer:
         if wanted not in self._results:
             raise refusal("ECacheMiss")
         return self._results[wanted]
+
+    def _make(self, message_id, meter, contents_at):
+        key, cipher = self._key(meter)
+        contents = contents_at(self._draw_tid(meter.drn, key))
+        made = [self._token(meter, key, contents, encode(contents, cipher))] * self.copies
+        self.tamper(made[0])
+        self._results[message_id] = made
+        self.made.append((message_id, made[0]))
+        return made
+
+    def _require_own_choice(self, meter, time, flags):
+        assert (time, flags) == (0, 0)
+        assert (meter.allowKrnUpdate, meter.allowKenUpdate) == (False, False)
 
     def _admit(self, message_id, method, access=None):
         assert 1 <= len(message_id) <= 40
@@ -203,7 +282,7 @@ class PrismTokenServer:
         decoder_key = derive(
             key, pan, tariff_index=meter.ti, algorithm=EncryptionAlgorithm(meter.ea)
         )
-        return key, cipher_for(decoder_key, None)
+        return key, cipher_for(decoder_key, SAMPLE)
 
     def _draw_tid(self, drn, key) -> int:
         if self.now < key.base_date.epoch:
@@ -214,16 +293,37 @@ class PrismTokenServer:
         self._last_tid[drn] = tid
         return tid
 
-    def _token(self, meter, key, credit, digits):
-        encoded = decode_units(encode_units(credit.amount_tenths))
+    def _token(self, meter, key, contents, digits):
+        amount: float
+        match contents:
+            case CreditUnits():
+                amount, scale = contents.encoded_tenths, 10
+            case CreditCurrency():
+                amount, scale = contents.encoded_1e5 / 100000, 1
+            case PowerLimit() | PhaseUnbalanceLimit():
+                amount, scale = contents.encoded_watts, 1
+            case _:
+                amount, scale = contents.data, 1
+        return self._described(
+            meter, key, digits, contents.subclass, tokenClass=int(contents.token_class),
+            tid=contents.tid, transferAmount=float(amount), scaledAmount=str(amount / scale),
+        )  # fmt: skip
+
+    def _described(self, meter, key, digits, subclass, **more):
+        fields = {"tokenClass": 2, "tid": 0, "transferAmount": 0.0, "scaledAmount": "0"} | more
         return API.Token(
             drn=meter.drn, pan=MeterPan.of(Drn(meter.drn)).digits, ea=meter.ea, tct=meter.tct,
-            sgc=meter.sgc, krn=meter.krn, ti=meter.ti, tokenClass=0,
-            subclass=int(credit.subclass), tid=credit.tid, transferAmount=float(encoded),
-            isReservedTid=False, description="Credit", stsUnitName="0.1 unit",
-            scaledAmount=str(encoded / 10), scaledUnitName="unit", tokenDec=digits,
-            tokenHex=f"{int(digits):017X}", idSm="SM-1", vkKcv=check_value(key),
+            sgc=meter.sgc, krn=meter.krn, ti=meter.ti, subclass=int(subclass),
+            isReservedTid=False, description="Token", stsUnitName="0.1 unit",
+            scaledUnitName="unit", tokenDec=digits, tokenHex=f"{int(digits):017X}", idSm="SM-1",
+            vkKcv=check_value(key), **fields,
         )  # fmt: skip
+
+
+MANAGEMENT: dict[int, Any] = {
+    0: PowerLimit, 1: ClearCredit, 2: TariffRate, 5: ClearTamper, 6: PhaseUnbalanceLimit,
+    7: WaterFactor,
+}  # fmt: skip
 
 
 def refusal(code: str, text: str = "no") -> Exception:

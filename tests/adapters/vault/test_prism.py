@@ -1,38 +1,43 @@
 """A PrismToken over real TLS: one payment, one token, whatever breaks; and no secret slips out."""
 
 import asyncio
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 from structlog.testing import capture_logs
 
-from adapters.vault.key_import import check_value
-from adapters.vault.prism import PrismVault, Verdict
+from adapters.vault.prism import PrismVault
 from adapters.vault.prism_account import Password, PrismAccount
-from adapters.vault.prism_server import Patience, PrismServer
+from adapters.vault.prism_server import PrismServer
 from headend.errors import ModuleDown
-from headend.meters import Drn, KeyType, Service, StsConfiguration, TenantId
+from headend.meters import Drn, KeyType, Service, TenantId
 from headend.ports import SecurityModule
+from headend.quantities import Units
 from headend.refusals import (
     AmountNotPositive,
     AmountTooLarge,
     KeyExpired,
     MalformedMeterNumber,
     MalformedOrder,
-    MalformedToken,
     NoVendingKey,
     WrongCheckDigit,
 )
-from headend.tokens import TokenOrder, TokenPurpose
-from headend.vending_keys import KeyMark, VendingKey
+from headend.tokens import TokenPurpose
 from protocols.sts import drn as sts_drn
-from protocols.sts import keys as sts_keys
-from protocols.sts.cipher import cipher_for
-from protocols.sts.tables import BaseDate, Dkga, EncryptionAlgorithm
-from protocols.sts.token import decode
-from tests.adapters.vault.conftest import TENANT, VK160, everything_told
+from protocols.sts.tables import BaseDate
+from tests.adapters.vault.conftest import TENANT, everything_told
+from tests.adapters.vault.prism_sales import (
+    KEY,
+    MODULE_KEY,
+    QUICK,
+    an_order,
+    configured,
+    contents,
+    kwh,
+    opened,
+)
 from tests.adapters.vault.prism_token import (
     PASSWORD,
     REALM,
@@ -41,46 +46,6 @@ from tests.adapters.vault.prism_token import (
     Fault,
     PrismTokenServer,
 )
-
-MODULE_KEY = sts_keys.VendingKey(
-    bytes.fromhex(VK160), dkga=Dkga.HMAC_SHA_256, sgc=201457, krn=1, base_date=BaseDate.Y2014,
-    ken=255,
-)  # fmt: skip
-KEY = VendingKey(
-    tenant=TENANT, sgc="201457", krn=1, key_type=KeyType.UNIQUE, base_date=2014, ken=255, dkga=4,
-    mark=KeyMark.LIVE, check_value=check_value(MODULE_KEY),
-)  # fmt: skip
-DRN = Drn("00000000000")
-QUICK = Patience(
-    connect_s=2, answer_s=0.4, turn_s=5, rest_s=0.05, sign_in_rest_s=60, settle_s=0.5, idle_s=60
-)
-
-
-def an_order(**changed):
-    order = TokenOrder(
-        tenant=TENANT,
-        drn=DRN,
-        service=Service.ELECTRICITY,
-        sts=StsConfiguration("201457", 1, tariff_index=1, key_type=KeyType.UNIQUE, ea=11),
-        amount_tenths=20000,
-        tid=4,  # the module chooses its own
-        rnd=5,
-    )
-    return replace(order, **changed)
-
-
-def configured(**changed):
-    return replace(an_order().sts, **changed)
-
-
-def contents(digits, order):
-    """What the meter reads: under its own key, made by the published derivation."""
-    pan = sts_drn.MeterPan.of(sts_drn.Drn(order.drn))
-    key = sts_keys.derive(
-        MODULE_KEY, pan, tariff_index=order.sts.tariff_index,
-        algorithm=EncryptionAlgorithm(order.sts.ea),
-    )  # fmt: skip
-    return decode(digits, cipher_for(key, None))
 
 
 @pytest.fixture(scope="module")
@@ -93,19 +58,6 @@ async def prism(authority):
     server = PrismTokenServer(keys={(201457, 1): MODULE_KEY})
     async with server.run(authority.serve_as("localhost")):
         yield server
-
-
-@asynccontextmanager
-async def opened(prism, authority, *, password=PASSWORD, keys=(KEY,), patience=QUICK, **more):
-    server = PrismServer(
-        host="localhost", port=prism.port, ca_file=authority.file, patience=patience
-    )
-    account = PrismAccount(REALM, USERNAME, Password(password))
-    vault = PrismVault(server, account, keys=keys, **more)
-    try:
-        yield vault
-    finally:
-        await vault.aclose()
 
 
 @pytest.fixture
@@ -128,7 +80,7 @@ async def test_the_digits_are_a_token_of_the_meter(prism, vault):
     issued = await vault.issue(an_order(), message_id="city/r1")
     [token] = issued.tokens
     credit = contents(token.digits, an_order())
-    assert credit.amount_tenths == issued.encoded_tenths == 20004  # 16 bits cannot hold 20000
+    assert credit.amount_tenths == issued.encoded.tenths == 20004  # 16 bits cannot hold 20000
     assert (token.tid, token.purpose) == (credit.tid, TokenPurpose.CREDIT)
     assert len(prism.made) == 1
 
@@ -141,15 +93,16 @@ async def test_the_modules_own_tid_is_told(prism, vault):
 
 @pytest.mark.parametrize("service", Service)
 async def test_each_service_has_its_subclass(vault, service):
-    issued = await vault.issue(an_order(service=service), message_id="city/r1")
+    order = an_order(service=service, content=Units.of_tenths(1, service.unit))
+    issued = await vault.issue(order, message_id="city/r1")
     assert contents(issued.tokens[0].digits, an_order()).subclass == list(Service).index(service)
 
 
 @pytest.mark.parametrize("tenths", [1, 16383, 16384, 18201624])
 async def test_whole_amounts_survive_the_interface_exactly(vault, tenths):
-    issued = await vault.issue(an_order(amount_tenths=tenths), message_id="city/r1")
-    assert contents(issued.tokens[0].digits, an_order()).amount_tenths == issued.encoded_tenths
-    assert issued.encoded_tenths >= tenths
+    issued = await vault.issue(an_order(content=kwh(tenths)), message_id="city/r1")
+    assert contents(issued.tokens[0].digits, an_order()).amount_tenths == issued.encoded.tenths
+    assert issued.encoded.tenths >= tenths
 
 
 @pytest.mark.parametrize("message_id", ["city/r1", "ä" * 200, "", "a" * 40, "x y\n"])
@@ -169,7 +122,7 @@ async def test_a_repeat_gives_the_same_digits_also_after_a_restart(prism, author
 async def test_attributes_come_from_the_settings_also_while_the_module_is_down(authority, prism):
     prism.port = 1
     async with opened(prism, authority) as vault:
-        assert await vault.key(TENANT, "201457", 1) == KEY
+        assert await vault.key(TENANT, "201457", 1) == replace(KEY, module_draws=True)
         for tenant, sgc, krn in [
             ("town", "201457", 1),
             ("city", "201458", 1),
@@ -319,6 +272,9 @@ async def test_one_sign_in_serves_all_sessions(prism, authority, vault):
     assert len(prism.connections) > 1
 
 
+OUT_OF_RANGE = "Parameter 'transferAmount' out of range: got '1'"
+
+
 # --- the module says no --------------------------------------------------------------------------
 
 
@@ -331,7 +287,11 @@ async def test_one_sign_in_serves_all_sessions(prism, authority, vault):
         ("ESts.DrnOrPan", MalformedMeterNumber, "drn"),
         ("ESts.DrnOrPan.Iin", MalformedMeterNumber, "drn"),
         ("ESts.DrnOrPan.CheckDigit", WrongCheckDigit, "drn"),
-        ("EParamRange|Parameter 'transferAmount' out of range: got '1'", AmountTooLarge, "amount"),
+        (
+            "EParamRange|Parameter 'transferAmount' out of range: got '1'",
+            AmountTooLarge,
+            "amount.value",
+        ),
         ("EParamRange|Parameter 'ti' out of range: got '1'", MalformedOrder, "sts"),
         ("EParamRange|nonsense", MalformedOrder, "sts"),
     ],
@@ -372,9 +332,9 @@ async def test_keys_expire_and_begin_in_the_module(prism, vault):
 @pytest.mark.parametrize(
     ("changed", "error", "field"),
     [
-        ({"amount_tenths": 0}, AmountNotPositive, "amount"),
-        ({"amount_tenths": -1}, AmountNotPositive, "amount"),
-        ({"amount_tenths": 18201625}, AmountTooLarge, "amount"),
+        ({"content": kwh(0)}, AmountNotPositive, "amount.value"),
+        ({"content": kwh(-1)}, AmountNotPositive, "amount.value"),
+        ({"content": kwh(18201625)}, AmountTooLarge, "amount.value"),
         ({"tenant": TenantId("town")}, NoVendingKey, "sgc"),
         ({"sts": configured(krn=2)}, NoVendingKey, "sgc"),
         ({"sts": configured(key_type=KeyType.COMMON)}, NoVendingKey, "key_type"),
@@ -450,14 +410,14 @@ def _without_tokens(method, framed):
 
 async def test_many_sales_at_once_are_kept_apart(prism, vault):
     meters = [Drn(sts_drn.Drn.build(mfr_code="07", serial=f"{n:08}").digits) for n in range(10)]
-    orders = {f"city/r{n}": an_order(drn=meters[n % 10], amount_tenths=100 + n) for n in range(60)}
+    orders = {f"city/r{n}": an_order(drn=meters[n % 10], content=kwh(100 + n)) for n in range(60)}
     issued = await asyncio.gather(
         *(vault.issue(order, message_id=ident) for ident, order in orders.items())
     )
     for order, one in zip(orders.values(), issued, strict=True):
         credit = contents(one.tokens[0].digits, order)
-        assert (credit.amount_tenths, credit.tid) == (one.encoded_tenths, one.tokens[0].tid)
-        assert credit.amount_tenths == order.amount_tenths
+        assert (credit.amount_tenths, credit.tid) == (one.encoded.tenths, one.tokens[0].tid)
+        assert credit.amount_tenths == order.content.tenths
     assert len(prism.made) == 60
     assert len(prism.connections) <= 4
 
@@ -551,18 +511,6 @@ async def test_a_sale_under_way_at_closing_is_made_after_the_restart(prism, auth
 
 
 # --- asking about tokens and the module ----------------------------------------------------------
-
-
-async def test_digits_are_verified_by_the_module(vault):
-    issued = await vault.issue(an_order(), message_id="city/r1")
-    digits = issued.tokens[0].digits
-    assert await vault.verify(TENANT, DRN, an_order().sts, digits) is Verdict.OK
-    other = sts_drn.Drn.build(mfr_code="07", serial="00000001").digits
-    assert await vault.verify(TENANT, Drn(other), an_order().sts, digits) is Verdict.WRONG_KEY
-    with pytest.raises(MalformedToken):
-        await vault.verify(TENANT, DRN, an_order().sts, "123")
-    with pytest.raises(NoVendingKey):
-        await vault.verify(TENANT, DRN, configured(krn=2), digits)
 
 
 async def test_the_modules_state_is_told(prism, vault):

@@ -16,10 +16,11 @@ from adapters.vault.prism_messages import (
     AccessToken,
     ApiError,
     MeterConfig,
+    change_key,
     decode,
     encode,
     fetch_result,
-    issue_credit,
+    issue,
     sign_in,
     status,
     verify,
@@ -40,12 +41,18 @@ PUBLISHED = {
     "MeterConfigIn": {
         1: (STRING, "drn"), 2: (I16, "ea"), 3: (I16, "tct"), 10: (I32, "sgc"), 11: (I16, "krn"),
         12: (I16, "ti"), 21: (TType.BOOL, "allowKrnUpdate"), 30: (I16, "ken"),
-        33: (TType.BOOL, "allowKenUpdate"),
+        32: (TType.BOOL, "allow3Kct"), 33: (TType.BOOL, "allowKenUpdate"),
+    },
+    "MeterConfigAmendment": {1: (I32, "toSgc"), 2: (I16, "toKrn"), 3: (I16, "toTi")},
+    "MeterConfigAdvice": {
+        1: (I32, "toSgc"), 2: (I16, "toKrn"), 3: (I16, "toTi"), 4: (I16, "toKen"),
+        20: (TType.BOOL, "rollover"), 21: (STRING, "toVkKcv"),
     },
     "Token": {
         1: (STRING, "drn"), 2: (STRING, "pan"), 3: (I16, "ea"), 4: (I16, "tct"), 5: (I32, "sgc"),
         6: (I16, "krn"), 7: (I16, "ti"), 10: (I16, "tokenClass"), 11: (I16, "subclass"),
         12: (I32, "tid"), 13: (TType.DOUBLE, "transferAmount"), 14: (TType.BOOL, "isReservedTid"),
+        15: (TType.STRUCT, "newConfig"),
         20: (STRING, "description"), 21: (STRING, "stsUnitName"), 22: (STRING, "scaledAmount"),
         23: (STRING, "scaledUnitName"), 30: (STRING, "tokenDec"), 31: (STRING, "tokenHex"),
         40: (STRING, "idSm"), 41: (STRING, "vkKcv"),
@@ -60,6 +67,15 @@ PUBLISHED = {
         1: (STRING, "messageId"), 2: (STRING, "accessToken"), 3: (TType.STRUCT, "meterConfig"),
         4: (I16, "subclass"), 5: (TType.DOUBLE, "transferAmount"), 6: (I64, "tokenTime"),
         7: (I64, "flags"),
+    },
+    "issueMseToken_args": {
+        1: (STRING, "messageId"), 2: (STRING, "accessToken"), 3: (TType.STRUCT, "meterConfig"),
+        4: (I16, "subclass"), 5: (TType.DOUBLE, "transferAmount"), 6: (I64, "tokenTime"),
+        7: (I64, "flags"),
+    },
+    "issueKeyChangeTokens_args": {
+        1: (STRING, "messageId"), 2: (STRING, "accessToken"), 3: (TType.STRUCT, "meterConfig"),
+        4: (TType.STRUCT, "newConfig"),
     },
     "verifyToken_args": {
         1: (STRING, "messageId"), 2: (STRING, "accessToken"), 3: (TType.STRUCT, "meterConfig"),
@@ -101,7 +117,7 @@ def test_a_sign_in_is_these_bytes():
 
 
 def test_a_credit_order_leaves_key_time_and_tid_alone():
-    call = issue_credit(IDENT, METER, subclass=1, amount_tenths=18201624)
+    call = issue("issueCreditToken", IDENT, METER, subclass=1, amount=18201624.0)
     packet = encode(call, sequence=1, access=AccessToken("bearer"))
     assert b"\x02\x00\x15\x00" in packet.value  # 21: allowKrnUpdate, false
     assert b"\x02\x00\x21\x00" in packet.value  # 33: allowKenUpdate, false
@@ -115,7 +131,9 @@ def test_a_credit_order_leaves_key_time_and_tid_alone():
 CALLS = [
     sign_in(PrismAccount("local", "till", Password("correct horse"))),
     status(),
-    issue_credit(IDENT, METER, subclass=0, amount_tenths=1),
+    issue("issueCreditToken", IDENT, METER, subclass=0, amount=1.0),
+    issue("issueMseToken", IDENT, METER, subclass=5, amount=0.0),
+    change_key(IDENT, METER, to_sgc=203557, to_krn=6, to_ti=2),
     fetch_result(IDENT),
     verify(METER, "12345678901234567890"),
 ]
