@@ -159,7 +159,10 @@ class SecurityModule(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
-    """What a person is told. `digits` in order of entry; empty in a note that all is well."""
+    """What a person is told. `digits` in order of entry; empty in a note that all is well.
+
+    `id` is that of no other tenant's note.
+    """
 
     id: str
     tenant: TenantId

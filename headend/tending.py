@@ -232,7 +232,7 @@ async def _note(tx: Transaction, delivery: Delivery, *, taken: bool) -> Note | N
     if recharge is not None and not taken:
         tokens = [*await _set_before(tx, meter, recharge), *tokens]
     return Note(
-        id=delivery.id,
+        id=f"{delivery.tenant}/{delivery.id}",
         tenant=delivery.tenant,
         drn=delivery.drn,
         language=_language(point, group),

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from headend.api_keys import Scope
-from headend.deliveries import Attempt, DeliveryMethod, Fact
+from headend.attempts import Attempt
+from headend.deliveries import DeliveryMethod, Fact
 from headend.events import EventType, MeterEvent
 from headend.meters import Drn
 from headend.readings import Reading, ReadingType
@@ -353,6 +354,7 @@ async def test_attempts_and_results_are_told_by_name_and_number(office: Office, 
     async with office.head_end.store.begin() as tx:
         await tx.attempts.add(
             Attempt(
+                tenant=TENANT,
                 delivery_id=recharge["delivery"],
                 method=DeliveryMethod.REMOTE,
                 started_at=now,
