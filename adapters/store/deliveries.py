@@ -4,7 +4,19 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TypeAlias
 
-from sqlalchemy import Integer, Select, String, and_, bindparam, func, or_, select, tuple_, update
+from sqlalchemy import (
+    BindParameter,
+    Integer,
+    Select,
+    String,
+    and_,
+    bindparam,
+    func,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 
 from adapters.store.columns import MOMENT, literals
 from adapters.store.delivery_rows import REMOTE, born, changing, delivery_of
@@ -34,7 +46,7 @@ _TENANT = _c.tenant == bindparam("tenant_")
 _METER = (_TENANT, _c.drn == bindparam("drn_"))
 _SENDABLE = _c.state.in_(literals(SENDABLE_STATES))
 _IN_DUE_TIME = (_c.priority, _c.rank, _c.tenant, _c.id)
-_KEYS = bindparam("keys", expanding=True)
+_KEYS: BindParameter[tuple[str, str]] = bindparam("keys", expanding=True)
 
 
 def _claiming(statement: Select[tuple[object, ...]]) -> Select[tuple[object, ...]]:
