@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from decimal import Decimal
 from typing import assert_never
 
 from headend.commands import ChangeKey, EnterToken, Manage, SetClock, SetSupply
@@ -11,8 +10,8 @@ from headend.errors import Misconfigured, NoAnswer, Refused, Unsupported, WireEr
 from headend.meters import Capability, StsConfiguration
 from headend.outcomes import Outcome
 from headend.ports import Clock, Driver, Session
-from headend.quantities import Amount
-from headend.rekeying import after_change, before_change, enter_set, key_mismatch
+from headend.quantities import Amount, fits
+from headend.rekeying import after_change, before_change, enter_set, held_key, key_mismatch
 from headend.store import Leased
 from headend.supply import Supply, as_ordered
 from headend.tokens import Token, TokenOutcome, TokenResult, TokenState
@@ -93,7 +92,7 @@ async def _enter(
 ) -> Outcome:
     token = _next_token(leased)
     attempting.token_id = token.id
-    expected = sold.encoded.value if sold.encoded and leased.delivery.size == 1 else None
+    expected = sold.encoded if leased.delivery.size == 1 else None
     if leased.delivery.out and Capability.TOKEN_OUTCOME in can:
         remembered = await session.token_outcome(token)
         if remembered is not None and (told := _remembered(token, remembered, expected)):
@@ -112,9 +111,10 @@ async def _enter(
 
 
 async def _mismatch(session: Session, sold: Sold, can: Capability) -> Outcome | None:
-    if sold.sts is None or Capability.STS_CONFIGURATION not in can:
+    if sold.sts is None:
         return None
-    return key_mismatch(await session.sts_configuration(), sold.sts)
+    held = await held_key(session, can)
+    return None if held is None else key_mismatch(held, sold.sts)
 
 
 async def _change_key(
@@ -130,8 +130,13 @@ async def _change_key(
     if known is not None:
         return known
     attempting.acted = True
-    entered = await enter_set(session, leased.tokens, attempt=leased.delivery.attempts)
+    entered = await enter_set(session, leased.tokens, attempt=_tries(leased))
     return await after_change(session, entered, change, can)
+
+
+def _tries(leased: Leased) -> int:
+    """Tries so far. Lock-outs are not counted among the attempts, but they need new ids as well."""
+    return leased.delivery.attempts + leased.delivery.lockouts
 
 
 def _next_token(leased: Leased) -> Token:
@@ -161,7 +166,7 @@ def _fact_of(token: Token, echo: TokenOutcome) -> Fact:
             return Fact.NOT_READY
 
 
-def _remembered(token: Token, echo: TokenOutcome, expected: Decimal | None) -> Outcome | None:
+def _remembered(token: Token, echo: TokenOutcome, expected: Amount | None) -> Outcome | None:
     """What the meter remembers, if that settles it; None: enter it (again)."""
     if echo.result.taken:
         if _foreign(echo, expected):
@@ -177,13 +182,13 @@ def _remembered(token: Token, echo: TokenOutcome, expected: Decimal | None) -> O
     return None
 
 
-def _foreign(echo: TokenOutcome, expected: Decimal | None) -> bool:
+def _foreign(echo: TokenOutcome, expected: Amount | None) -> bool:
     """Same TID, other amount: another vendor's token of the same minute."""
-    return expected is not None and echo.amount is not None and echo.amount != expected
+    return expected is not None and echo.amount is not None and not fits(expected, echo.amount)
 
 
 async def _evidence(
-    session: Session, token: Token, used: Outcome, expected: Decimal | None, *, out: bool
+    session: Session, token: Token, used: Outcome, expected: Amount | None, *, out: bool
 ) -> Outcome:
     """USED is not proof: ask the log whose token it was."""
     if not out:

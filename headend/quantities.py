@@ -109,6 +109,18 @@ class Currency:
 Amount: TypeAlias = Units | Currency
 
 
+def fits(encoded: Amount, told: Decimal) -> bool:
+    """Whether a meter that tells `told` (finite) may have taken `encoded`.
+
+    Credit in units is told as encoded. Money is encoded finer than most registers count, and is
+    told rounded to their last place.
+    """
+    if isinstance(encoded, Units):
+        return encoded.value == told
+    last_place = Decimal(1).scaleb(int(told.as_tuple().exponent))
+    return abs(encoded.value - told) < last_place
+
+
 def _decimal(text: str) -> Decimal:
     plain = text.strip()
     if not plain or len(plain) > _MAX_TEXT or not set(plain) <= set("0123456789.-+"):

@@ -13,7 +13,7 @@ class ReadingType(StrEnum):
     """What is measured; values are integers in the unit that ends the name.
 
     `obis` names the electricity object (IEC 62056-6-1). Credit left is in thousandths of the
-    unit of the service (Wh, litres, milli-minutes).
+    unit of the service (Wh, litres, milli-minutes), or of the currency that the meter counts in.
     """
 
     ENERGY_IMPORT_WH = "energy_import_wh"

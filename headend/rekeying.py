@@ -10,6 +10,7 @@ from enum import StrEnum, unique
 
 from headend.commands import ChangeKey, EnterToken
 from headend.deliveries import OPEN_STATES, Confirmation, Delivery, DeliveryMethod, Fact
+from headend.errors import Misconfigured, NoAnswer, NotSent, Unsupported, WireError
 from headend.meters import Capability, Drn, Meter, StsConfiguration, TenantId
 from headend.outcomes import Outcome
 from headend.ports import Session
@@ -79,11 +80,11 @@ async def before_change(
     session: Session, delivery: Delivery, change: ChangeKey, can: Capability, *, now: datetime
 ) -> Outcome | None:
     """What is known before a token of the set is sent, if that settles it for this try."""
-    if Capability.STS_CONFIGURATION not in can:
+    held = await held_key(session, can)
+    if held is None:
         if not delivery.maybe_taken:
             return None
         return Outcome(fact=Fact.REFUSED, detail="in doubt, and the meter's key cannot be read")
-    held = await session.sts_configuration()
     if same_key(held, change.to):
         return Outcome(fact=Fact.SEEN, by=Confirmation.READ_BACK)
     if not same_key(held, change.present):
@@ -97,8 +98,13 @@ async def before_change(
 async def enter_set(session: Session, tokens: Sequence[Token], *, attempt: int) -> Outcome:
     """Enter all tokens of the set; `attempt` makes every try new to the meter."""
     echo = TokenOutcome(result=TokenResult.RESERVED)
-    for token in tokens:
-        echo = await session.enter_token(token, attempt=attempt)
+    for place, token in enumerate(tokens):
+        try:
+            echo = await session.enter_token(token, attempt=attempt)
+        except (NotSent, Unsupported, Misconfigured) as error:
+            if place == 0:
+                raise
+            raise NoAnswer(f"after {place} tokens of the set: {error}") from error
         if not echo.result.taken:
             return Outcome(fact=_stopped(echo.result), echo=echo)
     return Outcome(fact=Fact.ACCEPTED, by=Confirmation.ECHO, echo=echo)
@@ -108,12 +114,30 @@ async def after_change(
     session: Session, entered: Outcome, change: ChangeKey, can: Capability
 ) -> Outcome:
     """Whether the meter holds the new key now: its own word, where it can be read."""
-    if entered.fact is not Fact.ACCEPTED or Capability.STS_CONFIGURATION not in can:
+    if entered.fact is not Fact.ACCEPTED:
         return entered
-    held = await session.sts_configuration()
+    try:
+        held = await held_key(session, can)
+    except WireError as error:
+        raise NoAnswer(f"the set is in, the new key is not read yet: {error}") from error
+    if held is None:
+        return entered
     if same_key(held, change.to):
         return Outcome(fact=Fact.ACCEPTED, by=Confirmation.READ_BACK, echo=entered.echo)
     return Outcome(fact=Fact.NOT_READY, detail=_mismatch(held, change.to), echo=entered.echo)
+
+
+async def held_key(session: Session, can: Capability) -> StsConfiguration | None:
+    """The key that the meter holds now, None where it cannot be asked.
+
+    A gateway may not know the question, although the profile has it: then nothing is known.
+    """
+    if Capability.STS_CONFIGURATION not in can:
+        return None
+    try:
+        return await session.sts_configuration()
+    except Unsupported:
+        return None
 
 
 def key_mismatch(held: StsConfiguration, wanted: StsConfiguration) -> Outcome | None:

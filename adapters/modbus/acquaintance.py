@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from adapters.modbus.frames import Table
 from adapters.modbus.profile import Profile
 from adapters.modbus.unit import Acquaintance, Unit
+from headend.currencies import ISO_NUMBERS
 from headend.errors import Misconfigured, NoAnswer, NotSent, Unsupported
 from headend.meters import Meter, Service
 from protocols.modbus.blocks import Span
@@ -42,12 +43,15 @@ async def _acquaintance(unit: Unit, meter: Meter, profile: Profile) -> Acquainta
     places = {reading.exponent_at for reading in profile.readings.values()}
     exponents = {place: await _exponent(unit, place) for place in places if place is not None}
     if profile.prepay is None:
-        return Acquaintance(profile=profile.name, drn=meter.drn, exponents=exponents)
+        return Acquaintance(
+            profile=profile.name, drn=meter.drn, currency=meter.currency, exponents=exponents
+        )
     identity = Identity.of(await unit.read(Table.HOLDING, IDENTITY))
     _check(identity, unit, meter)
     return Acquaintance(
         profile=profile.name,
         drn=meter.drn,
+        currency=meter.currency,
         exponents=exponents,
         amount_exponent=identity.exponent,
         has_relay=Feature.RELAY in identity.features,
@@ -66,10 +70,23 @@ def _check(identity: Identity, unit: Unit, meter: Meter) -> None:
         raise _strange(unit, f"it is meter {identity.drn or 'without number'}, not {meter.drn}")
     if identity.service != _SERVICES[meter.service]:
         raise _strange(unit, f"it does not sell {meter.service}")
-    if identity.unit == AmountUnit.CURRENCY:
-        raise _strange(unit, "it keeps its credit in currency, and is sold units")
+    _check_currency(identity, unit, meter)
     if identity.exponent not in _EXPONENTS:
         raise _strange(unit, f"its decimal exponent is {identity.exponent}")
+
+
+def _check_currency(identity: Identity, unit: Unit, meter: Meter) -> None:
+    counts_money = identity.unit == AmountUnit.CURRENCY
+    if meter.currency is None:
+        if counts_money:
+            raise _strange(unit, "it keeps its credit in currency, and is sold units")
+        return
+    if not counts_money:
+        raise _strange(unit, f"it keeps its credit in units, and is sold {meter.currency}")
+    number = ISO_NUMBERS.get(meter.currency)
+    if identity.currency != number:
+        told = identity.currency or "which it does not tell"
+        raise _strange(unit, f"it counts in currency {told}, and is sold {meter.currency} {number}")
 
 
 def _strange(unit: Unit, what: str) -> Misconfigured:

@@ -48,7 +48,7 @@ class ModbusDriver:
         if profile is None:
             raise Misconfigured(f"no Modbus profile is called {meter.profile}")
         unit = self._unit(meter)
-        known = unit.known(profile.name, meter.drn) or await acquaint(unit, meter, profile)
+        known = unit.known(profile.name, meter) or await acquaint(unit, meter, profile)
         session = _SESSIONS[profile.prepay]
         yield session(unit, meter, profile, known=known, clock=self._clock)
 

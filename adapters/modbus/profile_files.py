@@ -33,6 +33,7 @@ _NEEDS_PREPAY = (
     | Capability.SUPPLY
     | Capability.SUPPLY_ORDER
     | Capability.CLOCK
+    | Capability.STS_CONFIGURATION
 )
 
 _Address = Annotated[int, msgspec.Meta(ge=0, le=0xFFFF)]
@@ -199,7 +200,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         if self.prepay is not None and self.prepay not in PREPAY:
             raise _Wrong(f"{self.prepay!r} is none of {', '.join(PREPAY)}", "prepay")
         if self.prepay is None and can & _NEEDS_PREPAY:
-            raise _Wrong('tokens, supply and clock need "prepay"', "can")
+            raise _Wrong('tokens, supply, clock and key need "prepay"', "can")
         return can
 
 

@@ -9,7 +9,7 @@ from adapters.modbus.profile import Profile, RegisterReading
 from adapters.modbus.unit import Acquaintance, Unit
 from headend.commands import SetSupply
 from headend.errors import Unsupported
-from headend.meters import Meter
+from headend.meters import Meter, StsConfiguration
 from headend.ports import Clock
 from headend.readings import Reading
 from headend.supply import Supply
@@ -76,6 +76,9 @@ class ReadingSession:
 
     async def set_clock(self, now: datetime) -> None:
         self._refuse("has no clock that we can set")
+
+    async def sts_configuration(self) -> StsConfiguration:
+        self._refuse("holds no decoder key")
 
     def _refuse(self, what: str) -> NoReturn:
         raise Unsupported(f"a meter of profile {self._profile.name} {what}")

@@ -1,4 +1,4 @@
-"""Sessions with STSM meters: tokens, supply and clock by the blocks of `protocols.modbus.stsm`.
+"""Sessions with STSM meters: tokens, supply, clock, key; by the blocks of `protocols.modbus.stsm`.
 
 A command is received when its FC16 is answered, and done when its result block says so. What goes
 wrong before the command is written leaves nothing in doubt (NotSent). What goes wrong after it does
@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 from adapters.modbus.frames import Table
 from adapters.modbus.profile import Profile
 from adapters.modbus.readings import ReadingSession
+from adapters.modbus.stsm_key import key_held
 from adapters.modbus.stsm_supply import COMMANDS, REASONS, refusal_of, supply_of
 from adapters.modbus.stsm_tokens import (
     decided,
@@ -25,8 +26,8 @@ from adapters.modbus.stsm_tokens import (
 )
 from adapters.modbus.unit import Acquaintance, Unit
 from headend.commands import SetSupply
-from headend.errors import NoAnswer, NotSent, Refused, Unsupported, WireError
-from headend.meters import Meter
+from headend.errors import Misconfigured, NoAnswer, NotSent, Refused, Unsupported, WireError
+from headend.meters import Meter, StsConfiguration
 from headend.ports import Clock
 from headend.readings import CLOCK_DRIFT, Reading
 from headend.supply import Supply
@@ -57,6 +58,7 @@ class StsmSession:
         self, unit: Unit, meter: Meter, profile: Profile, *, known: Acquaintance, clock: Clock
     ) -> None:
         self._unit = unit
+        self._meter = meter
         self._known = known
         self._clock = clock
         self._readings = ReadingSession(unit, meter, profile, known=known, clock=clock)
@@ -106,6 +108,16 @@ class StsmSession:
             )
         outcome = judged(last, self._known.amount_exponent)
         return outcome if decided(outcome) else None
+
+    async def sts_configuration(self) -> StsConfiguration:
+        """The key that the identity block tells now.
+
+        Raises Unsupported where it tells none, Misconfigured when another meter answers.
+        """
+        identity = stsm.Identity.of(await self._read(stsm.IDENTITY))
+        if identity.drn != self._meter.drn:
+            raise Misconfigured(f"meter {identity.drn} answers in place of {self._meter.drn}")
+        return key_held(identity)
 
     # --- supply and clock ---
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from adapters.modbus.frames import Table
 from adapters.modbus.line import ModbusLine
 from headend.errors import NoAnswer
-from headend.meters import Drn, ProfileName
+from headend.meters import Drn, Meter, ProfileName
 from protocols.modbus.blocks import Span
 
 # A meter can be swapped for another in the time of a coffee; asking again costs one read.
@@ -19,11 +19,13 @@ BELIEVED_S = 3600.0
 class Acquaintance:
     """What the first conversation with a meter found.
 
-    `exponents` are powers of ten by their register; `amount_exponent` that of its credit.
+    `exponents` are powers of ten by their register; `amount_exponent` that of its credit, which
+    is in `currency` (ISO 4217) or, where that is None, in units.
     """
 
     profile: ProfileName
     drn: Drn
+    currency: str | None = None
     exponents: Mapping[int, int] = field(default_factory=dict)
     amount_exponent: int = 0
     has_relay: bool = False
@@ -38,13 +40,14 @@ class Unit:
         self._known: Acquaintance | None = None
         self._answered_at = 0.0
 
-    def known(self, profile: ProfileName, drn: Drn) -> Acquaintance | None:
+    def known(self, profile: ProfileName, meter: Meter) -> Acquaintance | None:
         """The acquaintance with this meter, if it can still be believed."""
         known = self._known
         now = asyncio.get_running_loop().time()
         if known is None or now - self._answered_at > BELIEVED_S:
             return None
-        return known if (known.profile, known.drn) == (profile, drn) else None
+        wanted = (profile, meter.drn, meter.currency)
+        return known if (known.profile, known.drn, known.currency) == wanted else None
 
     def remember(self, known: Acquaintance) -> None:
         self._known = known

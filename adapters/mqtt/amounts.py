@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 
 from adapters.mqtt.counts import DROPPED
+from headend.currencies import ISO_NUMBERS
 from headend.readings import ReadingType
 
 MAX_VALUES = 64
@@ -24,7 +25,8 @@ _VOLTAGE = {"mV": 1, "V": 1_000}
 _CURRENT = {"mA": 1, "A": 1_000}
 _FREQUENCY = {"mHz": 1, "Hz": 1_000}
 _VOLUME = {"l": 1, "m3": 1_000}
-_CREDIT = {"Wh": 1, "kWh": 1_000, "l": 1, "m3": 1_000, "min": 1_000}
+_MONEY = dict.fromkeys(ISO_NUMBERS, 1_000)
+_CREDIT = {"Wh": 1, "kWh": 1_000, "l": 1, "m3": 1_000, "min": 1_000} | _MONEY
 
 _UNITS: Mapping[ReadingType, Mapping[str, int]] = {
     ReadingType.ENERGY_IMPORT_WH: _ENERGY,

@@ -49,6 +49,10 @@ def read(*, command_id: str) -> Asked:
     return Asked(id=command_id, verb="read")
 
 
+def sts_configuration(*, command_id: str) -> Asked:
+    return Asked(id=command_id, verb="config")
+
+
 def set_supply(order: SetSupply, *, command_id: str) -> Asked:
     return Asked(
         id=command_id,

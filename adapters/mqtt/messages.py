@@ -6,7 +6,7 @@ about must be right, or the message is Nonsense. Knows nothing of readings or re
 
 from collections.abc import Mapping
 from enum import StrEnum, unique
-from typing import TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
@@ -135,6 +135,17 @@ class Result(TokenPart, frozen=True, kw_only=True):
     reason: str | None = None
     values: Mapping[str, object] = {}
     supply: SupplyPart | None = None
+    sts: object = None
+
+
+class StsPart(msgspec.Struct, frozen=True):
+    """The key that a meter holds; no other numbers name a key (IEC 62055-41)."""
+
+    sgc: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{6}$")]
+    krn: Annotated[int, msgspec.Meta(ge=0, le=9)]
+    ti: Annotated[int, msgspec.Meta(ge=0, le=99)]
+    kt: Annotated[int, msgspec.Meta(ge=0, le=3)]
+    ea: Literal[7, 11]
 
 
 Payload = TypeVar("Payload", Status, State, ReadingMessage, EventMessage, Result)

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
+
 from adapters.mqtt.amounts import (
     MAX_TID,
     parse_count,
@@ -26,6 +28,7 @@ from adapters.mqtt.messages import (
     Result,
     State,
     Status,
+    StsPart,
     SupplyPart,
     Sureness,
     TokenPart,
@@ -33,7 +36,7 @@ from adapters.mqtt.messages import (
 )
 from adapters.mqtt.topics import GatewayTopic, Kind, MeterTopic, Nonsense, parse_topic
 from headend.events import EventType, MeterEvent
-from headend.meters import BusName, TenantId
+from headend.meters import BusName, KeyType, StsConfiguration, TenantId
 from headend.ports import Report, TokenSeen
 from headend.readings import Quality, Reading, ReadingType
 from headend.supply import ControlState, Supply
@@ -278,6 +281,23 @@ def read_outcome(part: TokenPart) -> TokenOutcome | None:
         credit_after=parse_number(part.balance),
         lockout_s=parse_count(part.lockout_s, most=_LOCK_OUT_MAX_S) or 0,
         at=parse_time(part.at),
+    )
+
+
+def read_sts(part: object) -> StsConfiguration | None:
+    """The key that a meter says it holds; None for what names no key."""
+    try:
+        told = msgspec.convert(part, StsPart)
+    except msgspec.ValidationError:
+        return None
+    if told.krn == 0 and told.kt != KeyType.INITIALIZATION:
+        return None
+    return StsConfiguration(
+        sgc=told.sgc,
+        krn=told.krn,
+        tariff_index=told.ti,
+        key_type=KeyType(told.kt),
+        ea=told.ea,
     )
 
 

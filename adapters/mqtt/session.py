@@ -14,12 +14,12 @@ from adapters.mqtt.broker import MqttLink
 from adapters.mqtt.commands import Asked
 from adapters.mqtt.messages import Progress, Reason, Result
 from adapters.mqtt.profile import Profile
-from adapters.mqtt.reports import read_outcome, read_supply
+from adapters.mqtt.reports import read_outcome, read_sts, read_supply
 from adapters.mqtt.topics import CommandTopics
 from adapters.mqtt.waiting import Waiting
 from headend.commands import SetSupply
 from headend.errors import Misconfigured, NoAnswer, NotSent, Refused, Unsupported, WireError
-from headend.meters import Capability
+from headend.meters import Capability, StsConfiguration
 from headend.ports import Chance, Clock
 from headend.readings import CLOCK_DRIFT, Quality, Reading
 from headend.supply import Supply
@@ -104,6 +104,23 @@ class MqttSession:
     async def set_clock(self, now: datetime) -> None:
         self._need(Capability.CLOCK)
         _check(await self._ask(commands.set_clock(now, command_id=self._new_id())))
+
+    async def sts_configuration(self) -> StsConfiguration:
+        """The key that the meter holds now.
+
+        Raises Unsupported also where the gateway does not know the question, whatever it calls it,
+        or its answer names no key.
+        """
+        self._need(Capability.STS_CONFIGURATION)
+        asked = commands.sts_configuration(command_id=self._new_id())
+        result = await self._ask(asked)
+        if result.state is Progress.FAILED and result.reason == Reason.MALFORMED:
+            raise Unsupported("the gateway does not understand the verb config")
+        _check(result)
+        held = read_sts(result.sts)
+        if held is None:
+            raise Unsupported("the gateway does not tell the key of the meter")
+        return held
 
     async def _read(self) -> Sequence[Reading]:
         asked_at = self._wire.clock.now()

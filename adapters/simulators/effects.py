@@ -8,6 +8,7 @@ from datetime import datetime
 
 from adapters.simulators.circuit import Circuit
 from adapters.simulators.decoder import Decoder
+from adapters.simulators.kept_values import KeptValues
 from adapters.simulators.plate import Plate
 from adapters.simulators.relay import Hold
 from headend.events import EventType
@@ -22,7 +23,16 @@ from protocols.sts.keychange import (
     SecondSection,
     ThirdSection,
 )
-from protocols.sts.management import ClearCredit, ClearTamper, PhaseUnbalanceLimit, PowerLimit
+from protocols.sts.management import (
+    ClearCredit,
+    ClearTamper,
+    PhaseUnbalanceLimit,
+    PowerLimit,
+    SetControl,
+    SetFlag,
+    TariffRate,
+    WaterFactor,
+)
 from protocols.sts.tables import CreditRegister, CreditSubclass
 from protocols.sts.token import TokenContents
 
@@ -44,6 +54,7 @@ def carry_out(
     plate: Plate,
     decoder: Decoder,
     circuit: Circuit,
+    kept: KeptValues,
     maximum_credit_milli: int,
     now: datetime,
 ) -> TokenResult:
@@ -67,6 +78,8 @@ def carry_out(
             circuit.unbalance_limit_w = watts
         case FirstSection() | SecondSection() | ThirdSection() | FourthSection() | GroupSection():
             return _change_key(contents, decoder, circuit, now)
+        case TariffRate() | WaterFactor() | SetControl() | SetFlag():
+            return _keep(contents, kept, plate.service)
         case _:
             return TokenResult.FUNCTION_ERROR
     return TokenResult.ACCEPT
@@ -74,7 +87,7 @@ def carry_out(
 
 def own_subclass(plate: Plate) -> int:
     """The credit sub-class, and credit register, of a meter's own service."""
-    return _SUBCLASS_OF[plate.service] + _CURRENCY_OFFSET * plate.currency
+    return _SUBCLASS_OF[plate.service] + _CURRENCY_OFFSET * (plate.currency is not None)
 
 
 def amount_milli(contents: TokenContents | None) -> int:
@@ -95,6 +108,23 @@ def _credit(amount: int, circuit: Circuit, maximum: int, now: datetime) -> Token
         return TokenResult.OVERFLOW_ERROR
     circuit.account.credit_milli = credit_milli
     circuit.settle(now)
+    return TokenResult.ACCEPT
+
+
+def _keep(
+    contents: TariffRate | WaterFactor | SetControl | SetFlag, kept: KeptValues, service: Service
+) -> TokenResult:
+    match contents:
+        case TariffRate(rate=rate):
+            kept.tariff_rate = rate
+        case WaterFactor(factor=factor):
+            if service is not Service.WATER:
+                return TokenResult.FUNCTION_ERROR
+            kept.water_factor = factor
+        case SetControl(index=index, value=value):
+            kept.controls[index] = value
+        case SetFlag(flag=flag, on=on):
+            kept.flags[flag] = on
     return TokenResult.ACCEPT
 
 

@@ -23,7 +23,7 @@ from adapters.simulators.meter import SimulatedMeter
 from adapters.simulators.modbus_server import SimulatedLine
 from adapters.simulators.modbus_units import ModbusUnit
 from adapters.simulators.mqtt_meter import MqttGateway
-from adapters.simulators.plate import MeterSettings, Plate
+from adapters.simulators.plate import UNIT_PRICE_MILLI, MeterSettings, Plate
 from adapters.simulators.sdm_registers import EnergyMeter, SdmRegisters
 from adapters.simulators.stsm_registers import StsmRegisters
 from adapters.transport.address import SerialAddress
@@ -49,6 +49,7 @@ COLUMNS = (
     "contact_email",
     "language",
     "protected",
+    "currency",
 )
 STSM, ENERGY, MQTT = "stsm", "eastron-sdm630", "amr-v1"
 # Tokens must be younger than the meter.
@@ -168,6 +169,7 @@ class Fleet:
                 **contact,
                 "language": fleet.language,
                 "protected": "false",
+                "currency": "" if profile == ENERGY else fleet.meters.currency or "",
             }
         )
 
@@ -228,11 +230,13 @@ class Fleet:
             tariff_index=common.tariff_index,
             algorithm=EncryptionAlgorithm(common.ea),
             service=service,
+            currency=common.currency,
         )
         settings = MeterSettings(
             needs_button=common.needs_button,
             processing_s=common.processing_s,
             drift_ppm=common.drift_ppm,
+            price_milli=common.price_milli if common.currency else UNIT_PRICE_MILLI,
         )
         meter = SimulatedMeter(
             plate, now, settings=settings, credit_milli=common.credit_milli, load=self._load(drn)

@@ -13,6 +13,7 @@ from typing import Annotated
 import msgspec
 
 from adapters.simulators.mqtt_meter import Broker
+from headend.currencies import ISO_NUMBERS
 from headend.meters import Service
 from protocols.sts.keys import VendingKey
 from protocols.sts.tables import BaseDate, Dkga, EncryptionAlgorithm, KeyType
@@ -25,6 +26,9 @@ MAX_UNITS = 247
 Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_METERS)]
 Milli = Annotated[int, msgspec.Meta(ge=0, le=9_999_999_990)]
 Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+
+
+Currency = Annotated[str, msgspec.Meta(pattern=f"^({'|'.join(ISO_NUMBERS)})$")]
 
 
 class DescriptionRefused(ValueError):
@@ -85,7 +89,10 @@ class KeyDescription(_Part, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class MeterDescription(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What all payment meters have in common; credit in thousandths, load in W or l/h."""
+    """What all payment meters have in common; credit in thousandths, load in W or l/h.
+
+    `currency` makes them count money (ISO 4217), and `price_milli` is what one unit costs then.
+    """
 
     mfr_code: Annotated[str, msgspec.Meta(pattern=r"^([0-9]{2}|[0-9]{4})$")] = "99"
     first_serial: Annotated[int, msgspec.Meta(ge=0, le=99_990_000)] = 1
@@ -96,6 +103,8 @@ class MeterDescription(_Part, frozen=True, kw_only=True, forbid_unknown_fields=T
     needs_button: bool = False
     processing_s: Annotated[float, msgspec.Meta(ge=0, le=60)] = 0.2
     drift_ppm: Annotated[int, msgspec.Meta(ge=-1000, le=1000)] = 20
+    currency: Currency | None = None
+    price_milli: Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)] = 1000
 
 
 class FleetDescription(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -5,15 +5,17 @@ Its link to the meters has the faults of each meter: a silent one is `no_answer`
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 
 from adapters.simulators.gateway_memory import CommandMemory
 from adapters.simulators.gateway_messages import (
+    VERBS,
     Command,
     Fields,
     echo,
     milliseconds,
     moment_of,
+    sts,
     supply,
     values,
 )
@@ -32,9 +34,15 @@ _REASON_OF = {SupplyResult.EXPIRED: "expired"}
 
 
 class GatewayCommands:
-    """Carries out commands; every method of it answers with the fields of a last result."""
+    """Carries out commands; every method of it answers with the fields of a last result.
 
-    def __init__(self, clock: Clock, memory: CommandMemory) -> None:
+    A gateway of older firmware has fewer `verbs`.
+    """
+
+    def __init__(
+        self, clock: Clock, memory: CommandMemory, *, verbs: Collection[str] = VERBS
+    ) -> None:
+        self._known = frozenset(verbs)
         self._clock = clock
         self._memory = memory
         self._verbs: Mapping[str, Callable[[Command, SimulatedMeter], Awaitable[Fields]]] = {
@@ -43,12 +51,13 @@ class GatewayCommands:
             "read": self._read,
             "relay": self._relay,
             "clock": self._set_clock,
+            "config": self._configuration,
         }
 
     async def carry_out(self, command: Command, meter: SimulatedMeter) -> Fields:
         """Do it; raises Malformed for arguments that make no sense."""
         verb = self._verbs.get(command.verb)
-        if verb is None:
+        if verb is None or command.verb not in self._known:
             return failed("unsupported")
         try:
             return await verb(command, meter)
@@ -118,6 +127,12 @@ class GatewayCommands:
         sent = now if command.ts is None else moment_of(command.ts, command.id)
         meter.set_clock(told + (now - sent), now)
         return {"state": "done", "at": milliseconds(meter.clock.at(now))}
+
+    async def _configuration(self, command: Command, meter: SimulatedMeter) -> Fields:
+        self._reach(meter)
+        if meter.faults.busy:
+            return failed("busy")
+        return {"state": "done", "sts": sts(meter)}
 
     def _reach(self, meter: SimulatedMeter) -> None:
         meter.advance(self._clock.now())

@@ -5,7 +5,7 @@ milliseconds. Knows nothing of the broker.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -23,7 +23,7 @@ VERSION = 1
 MAX_PAYLOAD = 32 * 1024
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
-VERBS = ("token", "outcome", "read", "relay", "clock")
+VERBS = ("token", "outcome", "read", "relay", "clock", "config")
 
 # The id becomes part of a topic, so it must not hold what means something there.
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -146,12 +146,12 @@ def status(online: bool, now: datetime | None) -> bytes:
     return encode({"v": VERSION, "state": state, "ts": milliseconds(now) if now else None})
 
 
-def birth() -> Fields:
+def birth(verbs: Iterable[str]) -> Fields:
     return {
         "model": "Simulated meter",
         "serial": "SIM",
         "firmware": "1.0",
-        "can": list(VERBS),
+        "can": list(verbs),
     }
 
 
@@ -167,6 +167,18 @@ def supply(meter: SimulatedMeter) -> Fields:
         "contacts": contacts.value,
         "control": meter.relay.control.name.lower(),
         "cause": cause.value if cause else None,
+    }
+
+
+def sts(meter: SimulatedMeter) -> Fields:
+    """The key that the meter holds."""
+    decoder = meter.decoder
+    return {
+        "sgc": f"{decoder.sgc:06d}",
+        "krn": decoder.krn,
+        "ti": decoder.tariff_index,
+        "kt": int(decoder.key_type),
+        "ea": int(decoder.algorithm),
     }
 
 
@@ -223,7 +235,5 @@ def echo(entry: TokenEntry) -> Fields:
 
 
 def _credit(meter: SimulatedMeter) -> Fields:
-    """Money left has no place in a message; units have."""
-    if meter.plate.currency:
-        return {}
-    return {"credit": [decimal_text(meter.credit_milli), meter.plate.service.unit.value]}
+    counted_in = meter.plate.currency or meter.plate.service.unit.value
+    return {"credit": [decimal_text(meter.credit_milli), counted_in]}

@@ -10,9 +10,10 @@ from datetime import datetime, timedelta
 
 from adapters.simulators.circuit import Circuit
 from adapters.simulators.decoder import Decoder, Verdict
-from adapters.simulators.display import shown
+from adapters.simulators.display import Shown, shown
 from adapters.simulators.effects import amount_milli, carry_out
 from adapters.simulators.faults import Dying, Faults
+from adapters.simulators.kept_values import KeptValues
 from adapters.simulators.logs import EventLog, Origin, RequestId, TokenEntry, TokenLog
 from adapters.simulators.meter_clock import MeterClock
 from adapters.simulators.plate import MeterSettings, Plate
@@ -22,7 +23,7 @@ from adapters.simulators.token_port import TokenPort
 from headend.events import EventType
 from headend.tokens import TokenResult
 from protocols.sts.metertest import ExtendedRead, MeterTest
-from protocols.sts.tables import MeterTestNumber, TokenClass
+from protocols.sts.tables import TokenClass
 
 SECOND = timedelta(seconds=1)
 NOTABLE_STEP = 2 * SECOND
@@ -34,6 +35,8 @@ class MeterDown(Exception):
 
 class SimulatedMeter:
     """One meter. `credit_milli` and `import_milli` are its registers; `faults` its wire.
+
+    `displayed` is what the last class 1 token showed; `changes` counts management tokens.
 
     Every method takes the true time, and the meter first lives up to it. What asks a meter for
     something raises MeterDown while it has no power.
@@ -64,7 +67,9 @@ class SimulatedMeter:
             credit_milli=credit_milli,
             load=load,
         )
-        self.displayed: Mapping[MeterTestNumber, str] = {}
+        self.kept = KeptValues()
+        self.displayed: Mapping[Shown, str] = {}
+        self.changes = 0
         self._back_at: datetime | None = None
 
     def __repr__(self) -> str:
@@ -239,6 +244,8 @@ class SimulatedMeter:
             verdict = replace(verdict, result=self._carry_out(verdict, now))
         if verdict.result.taken and verdict.tid is not None:
             self.decoder.cancel(verdict.tid)
+        if verdict.result is TokenResult.ACCEPT and verdict.token_class is TokenClass.MANAGEMENT:
+            self.changes += 1
         lock_out_begins = self.decoder.count(verdict, verdict.result, now)
         entry = self._entry(verdict, now, origin, request_id)
         entry = replace(entry, credit_before_milli=before)
@@ -259,12 +266,13 @@ class SimulatedMeter:
             plate=self.plate,
             decoder=self.decoder,
             circuit=self.circuit,
+            kept=self.kept,
             maximum_credit_milli=self.settings.maximum_credit_milli,
             now=now,
         )
 
     def _display(self, contents: MeterTest | ExtendedRead) -> TokenResult:
-        texts = shown(contents, self.decoder, self.circuit, drn=self.drn)
+        texts = shown(contents, self.decoder, self.circuit, self.kept, plate=self.plate)
         if not texts:
             return TokenResult.FUNCTION_ERROR
         self.displayed = texts

@@ -7,7 +7,7 @@ acted on once. It reconnects by itself, and nothing that is received can end it.
 import asyncio
 import math
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from enum import StrEnum, unique
 from typing import Annotated
@@ -73,7 +73,8 @@ class Broker(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class MqttGateway:
     """One gateway. `run` it in a task; `set_online(False)` is a gateway without its network.
 
-    `meters` by meter number. `look_s` is how often it looks at its meters for news.
+    `meters` by meter number. `look_s` is how often it looks at its meters for news. A gateway of
+    older firmware has fewer `verbs`.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class MqttGateway:
         memory: CommandMemory | None = None,
         reading_interval_s: float = 60.0,
         look_s: float = 0.5,
+        verbs: Collection[str] = messages.VERBS,
     ) -> None:
         self.name = name
         self.meters = meters
@@ -97,7 +99,8 @@ class MqttGateway:
         self._clock = clock
         self._reading_interval_s = reading_interval_s
         self._look_s = look_s
-        self._commands = GatewayCommands(clock, self.memory)
+        self._verbs = tuple(verbs)
+        self._commands = GatewayCommands(clock, self.memory, verbs=verbs)
         self._running: set[tuple[str, str]] = set()
         self._heading = Heading("b1")
         self._told: dict[str, int] = {}
@@ -261,7 +264,8 @@ class MqttGateway:
                     continue
                 if meter.drn not in born:
                     born.add(meter.drn)
-                    await self._say(client, meter, "birth", messages.birth(), retain=True)
+                    birth = messages.birth(self._verbs)
+                    await self._say(client, meter, "birth", birth, retain=True)
                 await self._report_of(client, meter, reading=reading)
             if reading:
                 read_at += self._reading_interval_s

@@ -14,6 +14,8 @@ from protocols.sts.sta import SAMPLE, StaTables
 from protocols.sts.tables import BaseDate, EncryptionAlgorithm, KeyType
 
 TID_STORE = 50
+# A meter of units: one unit of consumption costs one unit of credit.
+UNIT_PRICE_MILLI = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,12 +37,15 @@ class MeterSettings:
     lock_longest_s: int = 1280
     processing_s: float = 0.2
     drift_ppm: int = 0
-    price_milli: int = 1000
+    price_milli: int = UNIT_PRICE_MILLI
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plate:
-    """One meter as manufactured at `made_at` (aware)."""
+    """One meter as manufactured at `made_at` (aware).
+
+    `currency` is the ISO 4217 code of a meter that counts money, None of one that counts units.
+    """
 
     drn: Drn
     key: DecoderKey
@@ -52,7 +57,7 @@ class Plate:
     base_date: BaseDate
     made_at: datetime
     service: Service = Service.ELECTRICITY
-    currency: bool = False
+    currency: str | None = None
     tables: StaTables = field(default=SAMPLE, repr=False)
 
     @classmethod
@@ -65,7 +70,7 @@ class Plate:
         tariff_index: int = 1,
         algorithm: EncryptionAlgorithm = EncryptionAlgorithm.MISTY1,
         service: Service = Service.ELECTRICITY,
-        currency: bool = False,
+        currency: str | None = None,
     ) -> Self:
         """A meter that holds the decoder key of a vending key; raises StsError."""
         number = Drn(drn)

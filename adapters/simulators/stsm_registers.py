@@ -16,6 +16,7 @@ from adapters.simulators.modbus_units import Refusal, RefusalCode
 from adapters.simulators.relay import Hold
 from adapters.simulators.supply_port import SupplyCommand, SupplyOrder
 from adapters.simulators.token_port import Busy
+from headend.currencies import ISO_NUMBERS
 from headend.meters import Service
 
 FIRST, LAST = 0xD000, 0xDFFF
@@ -93,7 +94,7 @@ class StsmRegisters:
             _SERVICE[plate.service],
             _UNIT_CURRENCY if plate.currency else _UNIT[plate.service],
             self._exponent,
-            0,
+            ISO_NUMBERS[plate.currency] if plate.currency else 0,
             *(0,) * 6,
             *(200, 10, 0),
             decoder.sgc,
@@ -106,7 +107,7 @@ class StsmRegisters:
             b"SIM 1.0",
             b"SIMULATED",
             0,
-            0,
+            meter.changes & 0xFFFF,
         )
 
     @property

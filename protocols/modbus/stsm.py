@@ -129,7 +129,11 @@ class ClockMode(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """D000-D01D. `drn` is None when its digits are none; it stands at the right of D004-D007."""
+    """D000-D01D. `drn` is None when its digits are none; it stands at the right of D004-D007.
+
+    `currency` is the ISO 4217 number, 0 for a meter that counts no money. The last five are those
+    of the decoder key held now.
+    """
 
     signature: str
     version: int
@@ -138,6 +142,12 @@ class Identity:
     service: int
     unit: int
     exponent: int
+    currency: int
+    sgc: int
+    tariff_index: int
+    krn: int
+    key_type: int
+    ea: int
 
     @classmethod
     def of(cls, words: Sequence[int]) -> Self:
@@ -150,6 +160,12 @@ class Identity:
             service=words[9],
             unit=words[10],
             exponent=signed(words[11:12]),
+            currency=words[12],
+            sgc=unsigned(words[22:24]),
+            tariff_index=words[24],
+            krn=words[25],
+            key_type=words[26],
+            ea=words[29],
         )
 
 

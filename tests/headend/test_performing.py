@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from headend.commands import Command, EnterToken, SetClock, SetSupply
+from headend.commands import ChangeKey, Command, EnterToken, SetClock, SetSupply
 from headend.deliveries import Confirmation, Delivery, DeliveryMethod, Fact
 from headend.errors import Misconfigured, NoAnswer, NotSent, Refused, Unsupported
 from headend.meters import (
@@ -25,7 +25,7 @@ from headend.meters import (
     TenantId,
 )
 from headend.performing import Attempting, Sold, perform
-from headend.quantities import Unit, Units
+from headend.quantities import Currency, Unit, Units
 from headend.readings import Reading
 from headend.store import Leased
 from headend.supply import Contacts, ControlState, Supply, SupplyAction, SupplyReason
@@ -46,8 +46,11 @@ class FixedClock:
 class Scripted:
     """A session that says what it is told to, and notes what it was asked."""
 
-    def __init__(self, *, enter=None, remembers=None, supply: object = ON, opening=None) -> None:
+    def __init__(
+        self, *, enter=None, remembers=None, supply: object = ON, opening=None, held=None
+    ) -> None:
         self.enter, self.remembers, self.seen, self.opening = enter, remembers, supply, opening
+        self.held = held or METER.sts
         self.asked: list[str] = []
         self.can = ALL
 
@@ -85,7 +88,7 @@ class Scripted:
         self.say("set_clock", self.enter)
 
     async def sts_configuration(self) -> StsConfiguration:
-        return METER.sts
+        return self.say("key", self.held)  # type: ignore[return-value]
 
 
 METER = Meter(
@@ -133,10 +136,8 @@ def said(result: TokenResult, **more: object) -> TokenOutcome:
     return TokenOutcome(result=result, **more)  # type: ignore[arg-type]
 
 
-async def outcome_of(session: Scripted, job: Leased):
-    return await perform(
-        session, job, clock=FixedClock(), sold=Sold(encoded=TEN), attempting=Attempting()
-    )
+async def outcome_of(session: Scripted, job: Leased, sold: Sold = Sold(encoded=TEN)):
+    return await perform(session, job, clock=FixedClock(), sold=sold, attempting=Attempting())
 
 
 @pytest.mark.parametrize(
@@ -273,3 +274,116 @@ async def test_the_clock_is_set_to_the_time_of_sending():
 def test_an_interruption_is_in_doubt_only_once_the_command_was_sent():
     assert Attempting(acted=False).interrupted().fact is Fact.NOT_SENT
     assert Attempting(acted=True).interrupted().fact is Fact.NO_ANSWER
+
+
+# --- the key that the meter holds -----------------------------------------------------------------
+
+UNDER_ITS_KEY = Sold(encoded=TEN, sts=METER.sts)
+NEXT_KEY = replace(METER.sts, krn=2)
+
+
+async def test_the_key_is_read_before_credit_is_sent():
+    session = Scripted(enter=said(TokenResult.ACCEPT))
+    assert (await outcome_of(session, leased(), UNDER_ITS_KEY)).fact is Fact.ACCEPTED
+    assert session.asked == ["key", "enter", "supply"]
+
+
+async def test_credit_made_under_another_key_is_not_sent():
+    session = Scripted(held=NEXT_KEY)
+    assert (await outcome_of(session, leased(), UNDER_ITS_KEY)).fact is Fact.KEY_MISMATCH
+    assert session.asked == ["key"]
+
+
+async def test_a_gateway_that_does_not_know_the_question_is_no_obstacle_to_credit():
+    session = Scripted(enter=said(TokenResult.ACCEPT), held=Unsupported("the gateway says no"))
+    assert (await outcome_of(session, leased(), UNDER_ITS_KEY)).fact is Fact.ACCEPTED
+    assert session.asked == ["key", "enter", "supply"]
+
+
+@pytest.mark.parametrize("error", [NoAnswer("silence"), NotSent("busy")])
+async def test_a_key_that_could_not_be_read_now_is_read_again_before_credit_is_sent(error):
+    session = Scripted(held=error)
+    assert (await outcome_of(session, leased(), UNDER_ITS_KEY)).fact is Fact.NOT_SENT
+    assert session.asked == ["key"]
+
+
+CHANGE = ChangeKey(present=METER.sts, to=NEXT_KEY)
+
+
+class Rekeyed(Scripted):
+    """Enters parts of a set as told, one answer each, and tells the key in turn."""
+
+    def __init__(self, *, parts: Sequence[object], keys: Sequence[object]) -> None:
+        super().__init__()
+        self.parts, self.keys = iter(parts), iter(keys)
+        self.attempts: list[int] = []
+
+    async def enter_token(self, token: Token, *, attempt: int) -> TokenOutcome:
+        self.attempts.append(attempt)
+        return self.say("enter", next(self.parts))  # type: ignore[return-value]
+
+    async def sts_configuration(self) -> StsConfiguration:
+        return self.say("key", next(self.keys))  # type: ignore[return-value]
+
+
+PARTS = (said(TokenResult.FIRST_KCT), said(TokenResult.ACCEPT))
+
+
+def a_set(**changes: object) -> Leased:
+    job = leased(CHANGE, **changes)
+    parts = tuple(
+        replace(TOKEN, id=f"k{place}", purpose=TokenPurpose.KEY_CHANGE, tid=None, sequence=place)
+        for place in (1, 2)
+    )
+    return replace(job, tokens=parts)
+
+
+async def test_a_key_change_is_proved_by_reading_the_key():
+    session = Rekeyed(parts=PARTS, keys=(METER.sts, NEXT_KEY))
+    outcome = await outcome_of(session, a_set())
+    assert (outcome.fact, outcome.by) == (Fact.ACCEPTED, Confirmation.READ_BACK)
+    assert session.asked == ["key", "enter", "enter", "key"]
+
+
+async def test_where_the_key_cannot_be_read_the_meters_echo_has_to_do():
+    unknown = Unsupported("no such verb")
+    outcome = await outcome_of(Rekeyed(parts=PARTS, keys=(unknown, unknown)), a_set())
+    assert (outcome.fact, outcome.by) == (Fact.ACCEPTED, Confirmation.ECHO)
+
+
+async def test_where_the_key_cannot_be_read_nothing_is_sent_in_doubt():
+    session = Rekeyed(parts=(), keys=(Unsupported("no such verb"),))
+    outcome = await outcome_of(session, a_set(maybe_taken=True))
+    assert outcome.fact is Fact.REFUSED
+    assert session.asked == ["key"]
+
+
+@pytest.mark.parametrize("error", [NotSent("busy"), Misconfigured("x"), Unsupported("x")])
+async def test_a_set_that_stops_half_way_is_in_doubt(error):
+    session = Rekeyed(parts=(PARTS[0], error), keys=(METER.sts,))
+    assert (await outcome_of(session, a_set())).fact is Fact.NO_ANSWER
+
+
+@pytest.mark.parametrize("error", [NotSent("busy"), NoAnswer("x"), Misconfigured("x")])
+async def test_a_set_that_is_in_but_not_proved_is_in_doubt(error):
+    session = Rekeyed(parts=PARTS, keys=(METER.sts, error))
+    assert (await outcome_of(session, a_set())).fact is Fact.NO_ANSWER
+
+
+async def test_every_try_of_a_set_is_new_to_the_meter_after_a_lock_out_too():
+    seen: list[int] = []
+    tries = ((1, 0), (2, 0), (2, 1), (2, 2), (3, 2))  # a lock-out gives its attempt back
+    for attempts, lockouts in tries:
+        session = Rekeyed(parts=PARTS, keys=(METER.sts, NEXT_KEY))
+        await outcome_of(session, a_set(attempts=attempts, lockouts=lockouts))
+        assert len(set(session.attempts)) == 1
+        seen.append(session.attempts[0])
+    assert seen == [1, 2, 3, 4, 5]
+
+
+async def test_money_told_to_the_last_place_of_a_register_is_not_anothers():
+    sold = Sold(encoded=Currency(Decimal("100.00452"), "ZAR"))
+    job = leased(maybe_taken=True)
+    for told, fact in (("100.01", Fact.SEEN), ("100.004", Fact.SEEN), ("100.02", Fact.REFUSED)):
+        session = Scripted(remembers=said(TokenResult.ACCEPT, amount=Decimal(told)))
+        assert (await outcome_of(session, job, sold)).fact is fact, told

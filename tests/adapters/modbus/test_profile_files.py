@@ -99,7 +99,7 @@ def test_a_probe_fits_its_model(tmp_path: Path, probe: str, words: tuple[int, ..
         ("max_hole = 4", "max_read = 126", r":5:1: .*125"),
         ('"READ"]', '"READ", "FLY"]', r":4:1: 'FLY' is none of READ, "),
         ('"READ"]', '"NONE"]', r":4:1: 'NONE'"),
-        ('"READ"]', '"SUPPLY"]', r':4:1: tokens, supply and clock need "prepay"'),
+        ('"READ"]', '"SUPPLY"]', r':4:1: tokens, supply, clock and key need "prepay"'),
         ("max_hole = 4", 'prepay = "acme"', r":5:1: 'acme' is none of stsm"),
         ('source   = "A manual"\n', "", r":1:1: .*missing required field `source`"),
         ("[probe]\nholding = 0x0000", "[probe]", r":8:2: give the address"),

@@ -51,7 +51,7 @@ def the_token(**fields: object) -> Token:
         "id": "token-1",
         "tenant": TENANT,
         "drn": DRN,
-        "recharge_id": "recharge-1",
+        "delivery_id": "delivery-1",
         "sequence": 1,
         "purpose": TokenPurpose.CREDIT,
         "digits": "55556666777788889999",

@@ -83,7 +83,7 @@ class Site:
             id=f"token-{self._sequence}",
             tenant=TENANT,
             drn=Drn(DRN),
-            recharge_id="recharge",
+            delivery_id="delivery",
             sequence=1,
             purpose=TokenPurpose.CREDIT,
             digits=self.bench.credit(tenths, tid=tid),

@@ -78,7 +78,7 @@ def a_token() -> Token:
         id="01K9V3Y5T0ABCDEFGHJKMNPQRS",
         tenant=TenantId(TENANT),
         drn=Drn(DRN),
-        recharge_id="r-1",
+        delivery_id="d-1",
         sequence=1,
         purpose=TokenPurpose.CREDIT,
         digits="12345678901234567890",

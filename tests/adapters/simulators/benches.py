@@ -54,7 +54,7 @@ def a_meter(
     now: datetime = START,
     made_at: datetime = MADE,
     service: Service = Service.ELECTRICITY,
-    currency: bool = False,
+    currency: str | None = None,
     algorithm: EncryptionAlgorithm = EncryptionAlgorithm.MISTY1,
     tariff_index: int = 1,
     credit_milli: int = 100_000,

@@ -17,7 +17,15 @@ from headend.tokens import TokenResult
 from protocols.sts.amount import decode_units, encode_units
 from protocols.sts.credit import CreditCurrency, CreditUnits
 from protocols.sts.drn import Drn, MeterPan
-from protocols.sts.management import ClearCredit, ClearTamper, PowerLimit, TariffRate
+from protocols.sts.management import (
+    ClearCredit,
+    ClearTamper,
+    PowerLimit,
+    SetControl,
+    SetFlag,
+    TariffRate,
+    WaterFactor,
+)
 from protocols.sts.metertest import MeterTest, generic_tests
 from protocols.sts.tables import (
     BaseDate,
@@ -64,7 +72,7 @@ def meter_of(vector, **attributes):
         made_at=base.epoch,
         credit_milli=0,
         service=service or Service.ELECTRICITY,
-        currency=given["token_class"] == 0 and given["subclass"] >= 4,
+        currency="ZAR" if given["token_class"] == 0 and given["subclass"] >= 4 else None,
         maximum_credit_milli=10**40,
         tariff_index=given["ti"],
         **attributes,
@@ -236,7 +244,7 @@ def test_credit_of_another_service_is_not_built_in():
     money = bench.token(CreditCurrency(CreditSubclass.ELECTRICITY_CURRENCY, bench.tid(), 100_000))
     assert bench.types(water) is TokenResult.FUNCTION_ERROR
     assert bench.types(money) is TokenResult.FUNCTION_ERROR
-    assert bench.types(bench.token(TariffRate(5, bench.tid(), 7))) is TokenResult.FUNCTION_ERROR
+    assert bench.types(bench.token(WaterFactor(5, bench.tid(), 7))) is TokenResult.FUNCTION_ERROR
 
 
 def test_an_unknown_register_is_out_of_range():
