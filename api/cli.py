@@ -5,6 +5,7 @@ import sys
 import typer
 
 from api.commands import (
+    check,
     demo,
     groups,
     keys,
@@ -30,6 +31,7 @@ app.command("serve", epilog=serve.EPILOG)(serve.serve_command)
 app.command("demo", epilog=demo.EPILOG)(demo.demo_command)
 app.command("simulate", epilog=simulate.EPILOG)(simulate.simulate_command)
 app.command("migrate", epilog=migrate.EPILOG)(migrate.migrate_command)
+app.command("check", epilog=check.EPILOG)(check.check_command)
 app.add_typer(keys.group, name="keys")
 app.add_typer(vault.group, name="vault")
 app.add_typer(meters.group, name="meters")

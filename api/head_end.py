@@ -6,12 +6,14 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from api.vending import Vending
 from api.writes import Writes
 from headend.command_desk import CommandDesk
 from headend.intake import Intake
+from headend.key_desk import KeyDesk
 from headend.meter_desk import Catalog, MeterDesk
 from headend.meters import BusName
-from headend.ports import Chance, Clock, SecurityModule
+from headend.ports import Chance, Clock
 from headend.recharge_desk import RechargeDesk
 from headend.store import Store
 
@@ -33,13 +35,14 @@ class HeadEnd:
     """
 
     store: Store
-    module: SecurityModule
+    vending: Vending
     clock: Clock
     chance: Chance
     catalog: Catalog
     recharges: RechargeDesk
     meters: MeterDesk
     commands: CommandDesk
+    keys: KeyDesk
     intake: Intake
     works: Sequence[Work] = ()
     linked: Mapping[BusName, Callable[[], bool]] = field(default_factory=dict)

@@ -37,7 +37,15 @@ PREFIX = "HEADEND_"
 CONFIG_VARIABLE = "HEADEND_CONFIG"
 DEFAULT_FILE = Path("headend.toml")
 # Variables of ours that are no settings: read by the vault and by the client commands.
-_NO_SETTINGS = frozenset({CONFIG_VARIABLE, "HEADEND_MASTER_KEY", "HEADEND_URL", "HEADEND_KEY"})
+_NO_SETTINGS = frozenset(
+    {
+        CONFIG_VARIABLE,
+        "HEADEND_MASTER_KEY",
+        "HEADEND_PRISM_PASSWORD",
+        "HEADEND_URL",
+        "HEADEND_KEY",
+    }
+)
 
 BusKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -153,6 +161,31 @@ class Handover(_Part):
     sms_http: SmsHttp | None = None
 
 
+class ModuleKey(_Part):
+    """A vending key in the security module, as its key list shows it; never the key itself."""
+
+    tenant: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    sgc: Annotated[str, StringConstraints(pattern=r"^[0-9]{6}$")]
+    krn: Annotated[int, Field(ge=1, le=9)]
+    key_type: Literal[1, 2, 3]
+    base_date: Literal[1993, 2014, 2035]
+    ken: Annotated[int, Field(ge=0, le=255)]
+    dkga: Literal[2, 4]
+    check_value: Annotated[str, StringConstraints(pattern=r"^[0-9A-Fa-f]{6}$")]
+
+
+class SecurityModule(_Part):
+    """A PrismToken that holds the vending keys in place of the database."""
+
+    host: str
+    port: Port
+    username: str
+    realm: str = "local"
+    ca_file: Path | None = None
+    password_file: Path | None = None
+    keys: tuple[ModuleKey, ...] = ()
+
+
 class Settings(BaseSettings):
     """Everything that can be set; the defaults run on a laptop."""
 
@@ -172,6 +205,7 @@ class Settings(BaseSettings):
     listen: Listen = Listen()
     buses: Mapping[BusKey, BusSettings] = Field(default_factory=dict)
     handover: Handover = Handover()
+    security_module: SecurityModule | None = None
 
     @property
     def embedded_database(self) -> bool:
@@ -246,13 +280,22 @@ def _told(error: ValidationError) -> Iterator[str]:
             yield f"  {key}: {message[:1].lower()}{message[1:]}"
 
 
+_PARTS: tuple[type[BaseModel], ...] = (
+    Settings,
+    Listen,
+    ModbusBus,
+    MqttBus,
+    Handover,
+    Smtp,
+    SmsHttp,
+    SecurityModule,
+    ModuleKey,
+)
+
+
 def _meant(key: str) -> str:
     """The known key that was probably meant."""
-    known = {
-        field.alias or name
-        for part in (Settings, Listen, ModbusBus, MqttBus, Handover, Smtp, SmsHttp)
-        for name, field in part.model_fields.items()
-    }
+    known = {field.alias or name for part in _PARTS for name, field in part.model_fields.items()}
     near = get_close_matches(key, known, n=1)
     all_keys = "all keys stand in deploy/headend.example.toml"
     return f"; did you mean {near[0]}?" if near else f"; {all_keys}"

@@ -33,11 +33,8 @@ from adapters.mqtt.profile import load_profiles as load_mqtt_profiles
 from adapters.mqtt.topics import FILTERS
 from adapters.store import migrate as schema
 from adapters.store.transaction import SqlStore
-from adapters.vault.ea07_tables import load_tables
-from adapters.vault.key_import import import_keys, read_keys_file
-from adapters.vault.master_key import MasterKeys, load_master_keys
-from adapters.vault.software import SoftwareVault
 from api.catalog import KnownModels, Switchboard
+from api.folders import make_folder
 from api.head_end import HeadEnd, Work
 from api.settings import (
     Handover,
@@ -49,22 +46,24 @@ from api.settings import (
     SmsHttp,
     Smtp,
 )
+from api.vault_wiring import open_vending
 from headend.bus import Bus, BusPorts
 from headend.command_desk import CommandDesk
 from headend.errors import HeadendError, Misconfigured, StoreDown
 from headend.intake import Intake
+from headend.key_desk import KeyDesk
 from headend.listening import listen
 from headend.meter_desk import MeterDesk
-from headend.meters import BusName, ProfileName, TenantId
+from headend.meters import BusName, ProfileName
 from headend.ports import Clock, Driver
 from headend.recharge_desk import RechargeDesk
 from headend.recharges import Json
 from headend.store import Store
 from headend.tending import Tending
 from headend.usage_points import ContactKind
-from headend.vending_keys import VendingKey
 
-SWEEP_EVERY_S = 60.0
+# Credit that waits for the proof of a key change is issued by the sweeper.
+SWEEP_EVERY_S = 10.0
 EMBEDDED_BUS = BusName("mqtt")
 MODBUS, MQTT = "modbus", "mqtt"
 ModbusProfiles: TypeAlias = Mapping[ProfileName, ModbusProfile]
@@ -83,7 +82,7 @@ def new_chance() -> SystemChance:
     return SystemChance()
 
 
-# --- store and vault --------------------------------------------------------------------------
+# --- the store --------------------------------------------------------------------------------
 
 
 @asynccontextmanager
@@ -112,7 +111,7 @@ async def migrate_database(settings: Settings) -> tuple[str | None, str]:
     url = settings.database_url.get_secret_value()
     try:
         if settings.embedded_database:
-            _make_folder(Path(url.partition("///")[2]).parent)
+            make_folder(Path(url.partition("///")[2]).parent)
         before = await schema.current(url)
         await schema.migrate(url)
     except ValueError as error:
@@ -120,8 +119,26 @@ async def migrate_database(settings: Settings) -> tuple[str | None, str]:
     return before, schema.newest()
 
 
+async def database_version(settings: Settings) -> tuple[str | None, str]:
+    """The version of the schema, None where there is none yet, and the one that is wanted.
+
+    Changes nothing; raises SettingsRefused, StoreDown.
+    """
+    url = settings.database_url.get_secret_value()
+    if settings.embedded_database and not _is_made(url):
+        return None, schema.newest()
+    try:
+        return await schema.current(url), schema.newest()
+    except ValueError as error:
+        raise SettingsRefused(f"database_url: {error}") from None
+
+
+def _is_made(url: str) -> bool:
+    return Path(url.partition("///")[2]).exists()
+
+
 async def _migrate_file(url: str) -> None:
-    _make_folder(Path(url.partition("///")[2]).parent)
+    make_folder(Path(url.partition("///")[2]).parent)
     if await schema.current(url) != schema.newest():
         await schema.migrate(url)
 
@@ -133,28 +150,6 @@ async def _require_newest(url: str) -> None:
             f"the database is at version {version or 'none (empty)'}, this release wants"
             f" {schema.newest()}; run: headend migrate"
         )
-
-
-def load_masters(settings: Settings) -> MasterKeys:
-    """The master keys; the first start of a laptop makes one. Raises HeadendError."""
-    _make_folder(settings.master_key_file.parent)
-    return load_master_keys(settings.master_key_file, create=True)
-
-
-async def import_vending_keys(
-    settings: Settings, store: Store, file: Path, tenant: TenantId
-) -> Sequence[VendingKey]:
-    """Vending keys of a key ceremony's file into the store, sealed; all or none."""
-    keys = read_keys_file(file)
-    masters = load_masters(settings)
-    return await import_keys(store, masters, keys, tenant=tenant, now=new_clock().now())
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise SettingsRefused(f"folder {folder} cannot be made: {error.strerror}") from None
 
 
 # --- the head-end -----------------------------------------------------------------------------
@@ -177,10 +172,9 @@ async def _assemble(settings: Settings, stack: AsyncExitStack) -> HeadEnd:
     if settings.embedded_broker is not None and settings.role is not Role.API:
         await stack.enter_async_context(EmbeddedBroker(settings.embedded_broker))
     store = await stack.enter_async_context(open_store(settings))
-    tables = load_tables(settings.ea07_tables_file) if settings.ea07_tables_file else None
-    vault = SoftwareVault(store, load_masters(settings), clock=clock, tables=tables)
+    vending = await open_vending(settings, store, clock=clock, stack=stack)
     board = Switchboard(models)
-    desk = RechargeDesk(store, vault, board, clock=clock, chance=chance)
+    desk = RechargeDesk(store, vending.module, board, clock=clock, chance=chance)
     ports = BusPorts(store=store, clock=clock, chance=chance, intake=Intake(store, clock, chance))
     wires = _Wires(settings, ports, board, stack)
     if settings.role is not Role.API:
@@ -189,7 +183,7 @@ async def _assemble(settings: Settings, stack: AsyncExitStack) -> HeadEnd:
         wires.works += await _tending(settings, ports, board, desk, stack)
     return HeadEnd(
         store=store,
-        module=vault,
+        vending=vending,
         clock=clock,
         chance=chance,
         catalog=models,
@@ -202,6 +196,7 @@ async def _assemble(settings: Settings, stack: AsyncExitStack) -> HeadEnd:
             chance=chance,
             openings_per_hour=settings.openings_per_hour,
         ),
+        keys=KeyDesk(store, vending.module, board, clock=clock, chance=chance),
         intake=ports.intake,
         works=wires.works,
         linked=wires.linked,
@@ -221,6 +216,11 @@ def _meter_desk(settings: Settings, store: Store, models: KnownModels) -> MeterD
 
 
 # --- buses ------------------------------------------------------------------------------------
+
+
+def bus_names(settings: Settings) -> Sequence[BusName]:
+    """The buses of the settings by name, the embedded broker's too."""
+    return sorted(_buses(settings))
 
 
 def _buses(settings: Settings) -> Mapping[BusName, ModbusBus | MqttBus]:
@@ -381,7 +381,7 @@ def _plain(secret: SecretStr | None) -> str | None:
 
 
 async def _sweep(desk: RechargeDesk) -> None:
-    """Finish what a crash has left open: at start, and every minute."""
+    """Finish what a crash has left open: at start, and every ten seconds."""
     while True:
         with suppress(StoreDown):
             await desk.finish_open_recharges()

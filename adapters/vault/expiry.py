@@ -4,12 +4,10 @@ One KEN step is 65536 minutes from the base date (IEC 62055-41, 6.1.10), so KEN 
 the base date itself: only a change to a key of a later base date helps then.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from headend.refusals import KeyExpired, NoVendingKey
-from headend.store import Store
 from headend.vending_keys import VendingKey
 from protocols.sts.limits import KEN_MAX, TID_MAX
 from protocols.sts.tables import BaseDate
@@ -29,14 +27,6 @@ class KeyEnd:
 def end_of(key: VendingKey) -> KeyEnd:
     """When a key ends."""
     return KeyEnd(key, last_minute(BaseDate(key.base_date), key.ken), key.ken == KEN_MAX)
-
-
-async def expiring(store: Store, now: datetime, within: timedelta) -> Sequence[KeyEnd]:
-    """Keys in use, of every tenant, that end before `now + within` or have ended; soonest first."""
-    async with store.look() as tx:
-        rows = await tx.vending_keys.all(None)
-    ends = [end_of(row.key) for row in rows if row.retired_at is None]
-    return sorted((end for end in ends if end.at < now + within), key=lambda end: end.at)
 
 
 def require_alive(key: VendingKey, tid: int) -> None:

@@ -22,7 +22,8 @@ from api.demonstration.outbox import Outbox
 from api.head_end import HeadEnd
 from api.settings import Settings, Source
 from api.simulation import Fleet, FleetDescription, demo_fleet, running_fleet, vending_keys_toml
-from api.wiring import head_end, import_vending_keys, new_chance
+from api.vault_wiring import import_vending_keys
+from api.wiring import head_end, new_chance
 from headend.api_keys import Scope
 
 HOST = "127.0.0.1"
@@ -108,7 +109,7 @@ async def _move_in(running: HeadEnd, settings: Settings, papers: "_Papers") -> s
     async with running.store.begin() as tx:
         await tx.tenants.ensure(tenant, now)
         await tx.api_keys.add(key)
-    await import_vending_keys(settings, running.store, papers.keys, tenant)
+    await import_vending_keys(settings, running.store, papers.keys, tenant, clock=running.clock)
     # From here on as `headend meters import` does.
     found = read_meters(papers.meters, tenant=tenant, now=now)
     await check_rows(found, running.store, running.meters, tenant)

@@ -9,16 +9,14 @@ from api.auth import Reader, readers_only
 from api.documenting import explained
 from api.head_end import Desks, HeadEnd
 from api.routes.forms import Told
-from headend.errors import ModuleDown, StoreDown
+from headend.errors import StoreDown
 from headend.meters import BusName, TenantId
-from headend.refusals import OrderRefused
 
 probes = APIRouter(tags=["health"])
 router = APIRouter(tags=["health"])
 
 # A command that nobody has taken up for so long after its time: nobody serves that bus.
 OVERDUE = timedelta(seconds=60)
-MAX_KEYS = 50
 
 
 class HealthTold(Told):
@@ -70,8 +68,9 @@ async def ready(desks: Desks, response: Response) -> HealthTold:
     responses=explained(also={503: {"model": HealthTold, "description": "No"}}),
 )
 async def can_vend(caller: Reader, desks: Desks, response: Response) -> HealthTold:
-    """The database answers and at least one of your vending keys opens."""
-    return HealthTold.of(await _cannot_vend(desks, caller.tenant), response)
+    """One of your vending keys has not ended and opens, or the security module answers."""
+    now = desks.clock.now()
+    return HealthTold.of(await desks.vending.ring.obstacles(caller.tenant, now=now), response)
 
 
 @router.get(
@@ -88,23 +87,6 @@ async def can_deliver(desks: Desks, response: Response) -> DeliveringTold:
     because = (down + idle) if buses else ["no bus is in the settings"]
     response.status_code = 503 if because else 200
     return DeliveringTold(ok=not because, because=because, buses=buses)
-
-
-async def _cannot_vend(desks: HeadEnd, tenant: TenantId) -> Sequence[str]:
-    async with desks.store.look() as tx:
-        sealed = await tx.vending_keys.all(tenant)
-    keys = [one.key for one in sealed if one.retired_at is None][:MAX_KEYS]
-    if not keys:
-        return ["no vending key; import one with: headend vault import"]
-    reasons = []
-    for key in keys:
-        try:
-            await desks.module.key(tenant, key.sgc, key.krn)
-        except (ModuleDown, OrderRefused):
-            reasons.append(f"the key of supply group {key.sgc}, revision {key.krn}, does not open")
-        else:
-            return []
-    return reasons
 
 
 async def _bus(desks: HeadEnd, name: BusName) -> BusTold:

@@ -14,7 +14,8 @@ from api.app import create_app
 from api.auth import new_key
 from api.head_end import HeadEnd
 from api.settings import Settings
-from api.wiring import head_end, load_masters, new_chance
+from api.vault_wiring import load_masters
+from api.wiring import head_end, new_chance
 from headend.api_keys import Scope
 from headend.meters import TenantId
 from headend.recharges import Recharge

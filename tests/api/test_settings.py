@@ -1,5 +1,6 @@
 """Settings: defaults that run on a laptop, and refusals that name the key and keep secrets."""
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -48,6 +49,33 @@ def refusal(text: str) -> str:
     with pytest.raises(SettingsRefused) as refused:
         load_settings(write(text))
     return str(refused.value)
+
+
+def a_module(**changed: object) -> str:
+    """A security module with one key."""
+    key = {
+        "tenant": "city", "sgc": "201457", "krn": 1, "key_type": 2, "base_date": 2014, "ken": 255,
+        "dkga": 4, "check_value": "A1B2C3",
+    } | changed  # fmt: skip
+    lines = "\n".join(f"{name} = {json.dumps(value)}" for name, value in key.items())
+    return (
+        '[security_module]\nhost = "h"\nport = 9443\nusername = "u"\n'
+        f"[[security_module.keys]]\n{lines}"
+    )
+
+
+def test_a_security_module_is_read_and_its_password_is_no_setting(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setenv("HEADEND_PRISM_PASSWORD", "hush")
+    module = load_settings(write(a_module())).security_module
+    assert module is not None
+    assert (module.host, module.realm, [key.sgc for key in module.keys]) == (
+        "h",
+        "local",
+        ["201457"],
+    )
+    assert "hush" not in repr(module)
 
 
 def test_without_anything_a_laptop_is_served():
@@ -123,6 +151,12 @@ def test_a_bus_is_known_by_its_url():
         ("buses = 3", "buses: input should be a valid table"),
         ('[handover.smtp]\nhost = "x"', "handover.smtp.sender: field required"),
         ("[handover.smpt]", "handover.smpt: unknown key; did you mean smtp?"),
+        ("[security_module]\nhots = 1", "security_module.hots: unknown key; did you mean host?"),
+        ('[security_module]\nhost = "h"', "security_module.port: field required"),
+        (a_module(krn=0), "security_module.keys.0.krn: input should be greater than"),
+        (a_module(key_type=0), "security_module.keys.0.key_type: input should be 1, 2 or 3"),
+        (a_module(sgc="20145"), "security_module.keys.0.sgc: string should match"),
+        (a_module(check_value="A1B2C"), "security_module.keys.0.check_value: string should"),
         ("a = [", "no TOML"),
     ],
 )
@@ -229,3 +263,5 @@ def test_the_example_can_be_uncommented():
     assert set(settings.buses) == {"hall-3", "line-1", "street-7", "mqtt"}
     assert settings.handover.smtp
     assert settings.handover.sms_http
+    assert settings.security_module
+    assert settings.security_module.keys

@@ -18,8 +18,8 @@ import httpx2
 from api.auth import new_key
 from api.commands.meters_file import read_meters
 from api.settings import Settings, load_settings
+from api.vault_wiring import import_vending_keys
 from api.wiring import (
-    import_vending_keys,
     migrate_database,
     new_chance,
     new_clock,
@@ -125,7 +125,7 @@ class HeadEndProcess:
                 for row in found.rows:
                     if row.point is not None:
                         await tx.usage_points.put(row.point, was=None)
-            await import_vending_keys(settings, store, keys, TENANT)
+            await import_vending_keys(settings, store, keys, TENANT, clock=new_clock())
             await desk.add_all([row.meter for row in found.rows if row.meter])
 
     def is_running(self) -> bool:
