@@ -1,11 +1,11 @@
 """Deliveries in the database: leases, deadlines, and what is due to people."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TypeAlias
 
 from sqlalchemy import (
-    BindParameter,
+    ColumnElement,
     Integer,
     Select,
     String,
@@ -46,7 +46,15 @@ _TENANT = _c.tenant == bindparam("tenant_")
 _METER = (_TENANT, _c.drn == bindparam("drn_"))
 _SENDABLE = _c.state.in_(literals(SENDABLE_STATES))
 _IN_DUE_TIME = (_c.priority, _c.rank, _c.tenant, _c.id)
-_KEYS: BindParameter[tuple[str, str]] = bindparam("keys", expanding=True)
+
+
+def _one_of(tenant: ColumnElement[str], ident: ColumnElement[str]) -> ColumnElement[bool]:
+    """Its key is one of `keys`, see `_of_keys`; for pairs alone SQLite reads the whole table."""
+    return and_(
+        tenant.in_(bindparam("tenants", expanding=True)),
+        ident.in_(bindparam("ids", expanding=True)),
+        tuple_(tenant, ident).in_(bindparam("keys", expanding=True)),
+    )
 
 
 def _claiming(statement: Select[tuple[object, ...]]) -> Select[tuple[object, ...]]:
@@ -84,7 +92,7 @@ _NEXT_METERS = (
 )
 _LEASE = (
     update(deliveries)
-    .where(tuple_(_c.tenant, _c.id).in_(_KEYS), _TURN)
+    .where(_one_of(_c.tenant, _c.id), _TURN)
     .values(
         state=DeliveryState.SENDING,
         attempts=_c.attempts + 1,
@@ -95,9 +103,7 @@ _LEASE = (
     .returning(deliveries)
 )
 _TOKENS_OF_ALL = (
-    select(tokens)
-    .where(tuple_(tokens.c.tenant, tokens.c.delivery_id).in_(_KEYS))
-    .order_by(tokens.c.sequence)
+    select(tokens).where(_one_of(tokens.c.tenant, tokens.c.delivery_id)).order_by(tokens.c.sequence)
 )
 _NEXT_DUE = select(func.min(_c.not_before).label("due_at")).where(
     waits_for(_BUS, deliveries), unhindered(deliveries)
@@ -192,7 +198,7 @@ class SqlDeliveries:
         lease = {
             "bus_": bus,
             "now": now,
-            "keys": list(meter_rows),
+            **_of_keys(meter_rows),
             "lease": lease_id,
             "until": lease_until,
         }
@@ -271,9 +277,15 @@ class SqlDeliveries:
         keys = [_key(one) for one in leased if isinstance(one.command, TOKEN_COMMANDS)]
         found: dict[_Key, list[Token]] = {}
         if keys:
-            for row in await self._run.rows(_TOKENS_OF_ALL, {"keys": keys}):
+            for row in await self._run.rows(_TOKENS_OF_ALL, _of_keys(keys)):
                 found.setdefault((row.tenant, row.delivery_id), []).append(token_of(row))
         return found
+
+
+def _of_keys(keys: Iterable[_Key]) -> dict[str, object]:
+    pairs = list(keys)
+    tenants, ids = ({pair[place] for pair in pairs} for place in (0, 1))
+    return {"keys": pairs, "tenants": sorted(tenants), "ids": sorted(ids)}
 
 
 def _key(delivery: Delivery) -> _Key:

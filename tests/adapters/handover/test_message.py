@@ -114,7 +114,7 @@ def test_a_message_does_not_print_its_digits():
 
 def test_digits_are_grouped_as_tokens_group_them():
     token = Token(
-        id="t", tenant=TenantId("city"), drn=Drn("1"), recharge_id="r", sequence=1,
+        id="t", tenant=TenantId("city"), drn=Drn("1"), delivery_id="d", sequence=1,
         purpose=TokenPurpose.CREDIT, digits=DIGITS,
     )  # fmt: skip
     assert token.grouped in TEMPLATES.compose(a_note()).text
