@@ -17,11 +17,13 @@ from api.routes import (
     deliveries,
     events,
     health,
+    key_orders,
     meters,
     metrics,
     readings,
     recharges,
     supply_groups,
+    tokens,
     usage_points,
 )
 from api.version import installed_version
@@ -36,7 +38,18 @@ Payments become 20-digit STS tokens, and reach electricity, water and gas meters
 - **Times** are RFC 3339 in UTC. **Enumerations** in answers may grow; treat unknown values as such.
 - **Pages**: follow `next` (or the Link header) until it is null.
 """
-_NOUNS = (recharges, deliveries, meters, readings, events, usage_points, supply_groups, health)
+_NOUNS = (
+    recharges,
+    deliveries,
+    meters,
+    key_orders,
+    tokens,
+    readings,
+    events,
+    usage_points,
+    supply_groups,
+    health,
+)
 
 
 class _Application(FastAPI):

@@ -170,6 +170,9 @@ def require_scopes(key: ApiKey, *scopes: KeyScope) -> None:
 Reader = Annotated[ApiKey, Security(caller_with(KeyScope.READ))]
 Seller = Annotated[ApiKey, Security(caller_with(KeyScope.RECHARGE))]
 Keeper = Annotated[ApiKey, Security(caller_with(KeyScope.METERS))]
+KeyKeeper = Annotated[ApiKey, Security(caller_with(KeyScope.KEYS))]
+Engineer = Annotated[ApiKey, Security(caller_with(KeyScope.ENGINEERING))]
 SupplyOrderer = Annotated[ApiKey, Security(caller_with())]  # the action decides the scope
+Orderer = Annotated[ApiKey, Security(caller_with())]  # the command decides the scope
 readers_only = Security(caller_with(KeyScope.READ))
 documented = Security(_bearer)

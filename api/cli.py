@@ -6,8 +6,11 @@ import typer
 
 from api.commands import (
     check,
+    deliveries,
     demo,
+    engineering,
     groups,
+    keychange,
     keys,
     meters,
     migrate,
@@ -15,6 +18,7 @@ from api.commands import (
     serve,
     simulate,
     sts,
+    tokens,
     vault,
     version,
 )
@@ -39,6 +43,10 @@ app.add_typer(groups.group, name="groups")
 app.add_typer(sts.group, name="sts")
 app.command("recharge", epilog=recharges.EPILOG)(recharges.recharge_command)
 app.add_typer(recharges.group, name="recharges")
+app.add_typer(deliveries.group, name="deliveries")
+app.add_typer(keychange.group, name="keychange")
+app.add_typer(engineering.group, name="engineering")
+app.add_typer(tokens.group, name="tokens")
 app.command("version", epilog=version.EPILOG)(version.version_command)
 
 

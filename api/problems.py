@@ -218,7 +218,7 @@ def _place(loc: Sequence[str | int], body: object) -> Sequence[str | int]:
     place: list[str | int] = [loc[0]]
     node = body
     for number, part in enumerate(loc[1:], start=2):
-        if isinstance(node, Mapping) and part not in node and number < len(loc):
+        if isinstance(node, Mapping) and number < len(loc) and _is_tag(part, node):
             continue
         place.append(part)
         if isinstance(node, Mapping):
@@ -226,6 +226,10 @@ def _place(loc: Sequence[str | int], body: object) -> Sequence[str | int]:
         elif isinstance(node, list) and isinstance(part, int) and part < len(node):
             node = node[part]
     return place
+
+
+def _is_tag(part: str | int, node: Mapping[object, object]) -> bool:
+    return part not in node or part == node.get("kind")
 
 
 def _fault(loc: Sequence[str | int], message: str) -> dict[str, str]:

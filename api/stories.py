@@ -1,4 +1,4 @@
-"""Stories: a recharge with everything that belongs to it, read at one moment."""
+"""Stories: a recharge or a delivery with all that belongs to it, read at one moment."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,12 +36,20 @@ async def recharge_story(store: Store, tenant: TenantId, ident: str) -> Recharge
     return RechargeStory(recharge, tokens, delivery, attempts)
 
 
-async def delivery_story(
-    store: Store, tenant: TenantId, ident: str
-) -> tuple[Delivery, Sequence[Attempt]]:
+@dataclass(frozen=True, slots=True)
+class DeliveryStory:
+    """A delivery; `tokens` is empty for commands without them."""
+
+    delivery: Delivery
+    tokens: Sequence[Token]
+    attempts: Sequence[Attempt]
+
+
+async def delivery_story(store: Store, tenant: TenantId, ident: str) -> DeliveryStory:
     """Raises UnknownDelivery, also for that of another tenant."""
     async with store.look() as tx:
         delivery = await tx.deliveries.find(tenant, ident)
         if delivery is None:
             raise UnknownDelivery(f"no delivery {ident}", field="id")
-        return delivery, await tx.attempts.of(delivery.id, tenant)
+        tokens = await tx.tokens.of(ident, tenant)
+        return DeliveryStory(delivery, tokens, await tx.attempts.of(ident, tenant))

@@ -24,7 +24,7 @@ class Writes:
         """How many are under way."""
         return len(self._running)
 
-    async def finish(self, work: Coroutine[object, object, T]) -> T:
+    async def finish(self, work: Coroutine[object, None, T]) -> T:
         """The result of `work`, which goes on to its end even when this await is cancelled."""
         task = asyncio.ensure_future(work)
         self._running.add(task)

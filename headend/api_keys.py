@@ -9,7 +9,10 @@ from headend.meters import TenantId
 
 @unique
 class Scope(StrEnum):
-    """What a key may do. `disconnect` is apart from `supply`: opening is dangerous."""
+    """What a key may do. `disconnect` is apart from `supply`: opening is dangerous.
+
+    `keys` changes the keys of meters; `engineering` makes management tokens and verifies tokens.
+    """
 
     RECHARGE = "recharge"
     REVEAL = "reveal"
@@ -17,6 +20,8 @@ class Scope(StrEnum):
     METERS = "meters"
     SUPPLY = "supply"
     DISCONNECT = "disconnect"
+    KEYS = "keys"
+    ENGINEERING = "engineering"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

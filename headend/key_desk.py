@@ -4,14 +4,16 @@ A key change happens because a person scheduled it. A credit is replaced only wh
 proved its new key and does not know the old token: the only second mint there is.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from headend.commands import ChangeKey, Command, Manage, priority
+from headend.commands import TOKEN_COMMANDS, ChangeKey, Command, Manage, priority
 from headend.deliveries import Confirmation, Delivery, DeliveryMethod, DeliveryState, Fact
 from headend.errors import Stale
+from headend.guesses import Guesses
 from headend.issuing import contacts_for, draw_tid, rank_of, ways_to
-from headend.meters import Drn, Meter, MeterState, StsConfiguration, TenantId
+from headend.meters import Drn, Keypad, Meter, MeterState, StsConfiguration, TenantId
 from headend.outcomes import Outcome, write_outcome
 from headend.ports import Chance, Clock, SecurityModule
 from headend.races import lost_races_again
@@ -19,6 +21,9 @@ from headend.recharge_desk import Routes
 from headend.refusals import (
     KeyChangePending,
     MeterNotInService,
+    NoDeliveryMethod,
+    NothingToAsk,
+    NothingToConfirm,
     OrderDiffers,
     SameKey,
     UnknownDelivery,
@@ -26,6 +31,7 @@ from headend.refusals import (
 )
 from headend.rekeying import pending_change, same_key
 from headend.store import Store, Transaction
+from headend.supply_groups import Reveal
 from headend.tokens import (
     Issued,
     KeyChangeOrder,
@@ -34,6 +40,7 @@ from headend.tokens import (
     Token,
     TokenContents,
     TokenOrder,
+    TokenState,
     parse_digits,
 )
 
@@ -43,10 +50,14 @@ DEADLINE = timedelta(days=7)
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What a token says under the key of a meter, and the token of ours that it is, if any."""
+    """What a token says under the key of a meter, and the token of ours that it is, if any.
+
+    `delivery` is that of our token.
+    """
 
     contents: TokenContents
     ours: Token | None
+    delivery: Delivery | None
 
 
 class KeyDesk:
@@ -66,6 +77,7 @@ class KeyDesk:
         self._routes = routes
         self._clock = clock
         self._chance = chance
+        self._guesses = Guesses()
 
     @lost_races_again
     async def order_change(
@@ -120,33 +132,62 @@ class KeyDesk:
         )
         return await self._add(meter, Manage(order), issued, ident=ident, ordered_by=ordered_by)
 
-    async def verify(self, tenant: TenantId, drn: Drn, digits: str) -> Verified:
-        """What 20 digits are: for this meter, of what content, and whether they are ours."""
+    async def verify(self, tenant: TenantId, drn: Drn, digits: str, *, by: str) -> Verified:
+        """What 20 digits are: for this meter, of what content, and whether they are ours.
+
+        `by` is who asks, and may bring so many strange ones. Raises OrderRefused, ModuleDown.
+        """
         plain = parse_digits(digits, field="token")
+        self._guesses.require_left(by, now=self._clock.now())
         async with self._store.look() as tx:
             meter = await _known_meter(tx, tenant, drn)
             ours = await tx.tokens.by_digits(tenant, drn, plain)
-        return Verified(await self._module.read(tenant, meter, plain), ours)
+            delivery = await tx.deliveries.find(tenant, ours.delivery_id) if ours else None
+        if ours is None:
+            self._guesses.note(by, now=self._clock.now())
+        return Verified(await self._module.read(tenant, meter, plain), ours, delivery)
+
+    async def reveal(self, tenant: TenantId, ident: str) -> Sequence[Token]:
+        """The tokens of an order with their digits; from then on they count as out.
+
+        Empty while a bus brings them, where policy never shows digits, and for credit, whose digits
+        its recharge shows. The caller must hold the `reveal` scope. Raises UnknownDelivery.
+        """
+        async with self._store.begin() as tx:
+            delivery = await _found(tx, tenant, ident)
+            if not await _may_show(tx, delivery):
+                return ()
+            if not delivery.revealed:
+                shown = delivery.after(Fact.REVEALED, now=self._clock.now())
+                await tx.deliveries.save(shown, was=delivery.state)
+            return await tx.tokens.of(ident, tenant)
 
     async def confirm(self, tenant: TenantId, ident: str, *, by: str) -> Delivery:
-        """A person saw that the meter took what was handed over; raises UnknownDelivery."""
+        """A person saw that the meter took what was handed over.
+
+        Raises UnknownDelivery, NothingToConfirm (the digits were never out).
+        """
         now = self._clock.now()
         async with self._store.begin() as tx:
-            delivery = await tx.deliveries.find(tenant, ident)
-            if delivery is None or not isinstance(delivery.command, Manage | ChangeKey):
-                raise UnknownDelivery(f"no key change or management token {ident}", field="id")
+            delivery = await _found(tx, tenant, ident)
             if delivery.state is DeliveryState.DONE:
                 return delivery
+            if not isinstance(delivery.command, Manage | ChangeKey):
+                raise NothingToConfirm("only key changes and engineering tokens", field="id")
+            if not delivery.out:
+                raise NothingToConfirm("nobody was given its digits", field="id")
             seen = Outcome(fact=Fact.SEEN, by=Confirmation.PERSON, detail=f"confirmed by {by}")
             return await write_outcome(tx, delivery, seen, now=now, spread=0.0, started_at=now)
 
     async def ask_again(self, tenant: TenantId, ident: str) -> Delivery:
-        """Let the meter be asked once more about an UNRESOLVED delivery."""
+        """Let the meter be asked once more about UNRESOLVED tokens; nothing else is changed.
+
+        Raises UnknownDelivery, NothingToAsk (no tokens, or dead ones).
+        """
         now = self._clock.now()
         async with self._store.begin() as tx:
-            delivery = await tx.deliveries.find(tenant, ident)
-            if delivery is None:
-                raise UnknownDelivery(f"no delivery {ident}", field="id")
+            delivery = await _found(tx, tenant, ident)
+            await _require_askable(tx, delivery)
             asked = Outcome(fact=Fact.ASK_AGAIN)
             after = await write_outcome(tx, delivery, asked, now=now, spread=0.0)
         if after.bus is not None:
@@ -210,6 +251,10 @@ class KeyDesk:
             else None
         )
         ways = ways_to(meter, self._routes.capabilities(meter), contacts_for(None, point))
+        if not ways and meter.keypad is Keypad.NONE:
+            raise NoDeliveryMethod(
+                "it has neither a route that enters tokens nor a keypad", field="meter"
+            )
         # By two ways at once a set could be mixed up: by remote, or by hand where there is none.
         remote = frozenset({DeliveryMethod.REMOTE})
         return Delivery(
@@ -234,6 +279,36 @@ async def _known_meter(tx: Transaction, tenant: TenantId, drn: Drn) -> Meter:
     if meter is None:
         raise UnknownMeter(f"no meter {drn}", field="meter")
     return meter
+
+
+async def _found(tx: Transaction, tenant: TenantId, ident: str) -> Delivery:
+    delivery = await tx.deliveries.find(tenant, ident)
+    if delivery is None:
+        raise UnknownDelivery(f"no delivery {ident}", field="id")
+    return delivery
+
+
+_NEVER_OUT = frozenset({DeliveryState.FAILED, DeliveryState.CANCELLED})
+
+
+async def _may_show(tx: Transaction, delivery: Delivery) -> bool:
+    """By hand only: with remote as well, two halves of one set could meet in the meter."""
+    if not isinstance(delivery.command, Manage | ChangeKey) or delivery.state in _NEVER_OUT:
+        return False
+    if DeliveryMethod.REMOTE in delivery.methods and delivery.handed_at is None:
+        return False
+    meter = await _known_meter(tx, delivery.tenant, delivery.drn)
+    group = await tx.supply_groups.find(delivery.tenant, meter.sts.sgc)
+    return group is None or group.reveal is not Reveal.NEVER
+
+
+async def _require_askable(tx: Transaction, delivery: Delivery) -> None:
+    """A supply order is worthless after its time, and dead digits must never live again."""
+    if not isinstance(delivery.command, TOKEN_COMMANDS):
+        raise NothingToAsk("only tokens are asked about; order anew", field="id")
+    tokens = await tx.tokens.of(delivery.id, delivery.tenant)
+    if any(token.state is TokenState.DEAD for token in tokens):
+        raise NothingToAsk("its tokens are dead: the sale was reversed or replaced", field="id")
 
 
 def _message_id(meter: Meter, ident: str) -> str:

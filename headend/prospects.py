@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum, unique
 
-from headend.deliveries import Delivery, DeliveryState
+from headend.deliveries import Delivery, DeliveryState, Fact
 from headend.recharges import Recharge, RechargeState
 from headend.tokens import TokenResult
 
@@ -55,11 +55,23 @@ def what_next(recharge: Recharge, delivery: Delivery | None, now: datetime) -> P
         case RechargeState.ISSUED if delivery is not None:
             return _of_delivery(delivery, now)
         case _:
-            return _settled(recharge.state)
+            return _settled(recharge.state, delivery)
 
 
-def _settled(state: RechargeState) -> Prospect:
+_OTHER_KEY = (
+    "The meter holds another key than our record: correct the record or schedule a key change"
+)
+
+
+def _settled(state: RechargeState, delivery: Delivery | None) -> Prospect:
+    mismatch = delivery is not None and delivery.stopped_by is Fact.KEY_MISMATCH
     match state:
+        case RechargeState.UNRESOLVED if mismatch:
+            text = f"{_OTHER_KEY}; whether the token was taken before cannot be told."
+            return Prospect(NextStep.PERSON_DECIDES, text)
+        case RechargeState.FAILED if mismatch:
+            text = f"{_OTHER_KEY}. The digits never left us; the sale can be reversed."
+            return Prospect(NextStep.PERSON_DECIDES, text)
         case RechargeState.UNRESOLVED:
             text = "Whether the meter took the token cannot be told; a person has to look."
             return Prospect(NextStep.PERSON_DECIDES, text)

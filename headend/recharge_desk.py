@@ -34,7 +34,7 @@ from headend.meters import (
     parse_drn,
 )
 from headend.ports import Chance, Clock, SecurityModule
-from headend.races import RACES
+from headend.races import RACES, lost_races_again
 from headend.recharges import Recharge, RechargeOrder, RechargeState, first_difference, settle
 from headend.refusals import (
     NotReplaceable,
@@ -43,7 +43,7 @@ from headend.refusals import (
     UnknownMeter,
 )
 from headend.rekeying import Timing, key_for_sale, when_to_issue
-from headend.replacing import bury, replacing_order
+from headend.replacing import bury, replacing_order, to_replace
 from headend.reversals import found, may_show, undo
 from headend.store import Store, Transaction
 from headend.supply import SupplyAction, SupplyReason
@@ -129,17 +129,16 @@ class RechargeDesk:
         async with self._store.begin() as tx:
             return await undo(tx, tenant, ident, reason=reason, now=self._clock.now())
 
+    @lost_races_again
     async def replace(self, tenant: TenantId, ident: str, *, new_id: str) -> Recharge:
         """A new recharge for one whose token died with the meter's old key; the two are linked.
 
-        Raises NotReplaceable, UnknownRecharge; the same again gives the same new recharge.
+        Raises OrderRefused, NotReplaceable first; the same again gives the same new recharge.
         """
         async with self._store.look() as tx:
-            dead = await found(tx, tenant, ident)
+            dead = await to_replace(tx, tenant, ident, new_id=new_id)
         if dead.replaced_by is None:
             await self._open_replacement(dead, new_id)
-        elif dead.replaced_by != new_id:
-            raise NotReplaceable(f"recharge {ident} is replaced by {dead.replaced_by}", field="id")
         async with self._store.look() as tx:
             replacement = await found(tx, tenant, new_id)
         return await self._issue(replacement, may_reveal=False)

@@ -216,6 +216,24 @@ class NotReplaceable(OrderRefused):
     status = 409
 
 
+class NothingToConfirm(OrderRefused):
+    slug = "nothing-to-confirm"
+    title = "Its digits were never out, so nobody can have entered them"
+    status = 409
+
+
+class NothingToAsk(OrderRefused):
+    slug = "nothing-to-ask"
+    title = "The meter is not asked about this again"
+    status = 409
+
+
+class TooManyGuesses(OrderRefused):
+    slug = "too-many-guesses"
+    title = "Too many unknown tokens were verified in this hour"
+    status = 429
+
+
 class UnknownProfile(OrderRefused):
     slug = "unknown-profile"
     title = "No such meter profile"

@@ -9,8 +9,9 @@ from datetime import datetime
 
 from headend.commands import ChangeKey
 from headend.deliveries import Confirmation, Delivery, DeliveryState, Fact
+from headend.meters import TenantId
 from headend.recharges import Recharge, RechargeOrder, RechargeState, settle
-from headend.refusals import NotReplaceable
+from headend.refusals import NotReplaceable, RechargeDiffers
 from headend.registers import register_shows
 from headend.reversals import found
 from headend.store import Transaction
@@ -18,6 +19,22 @@ from headend.tokens import TokenResult, TokenState
 
 _STUCK = frozenset({RechargeState.UNRESOLVED, RechargeState.FAILED})
 _CLOSED = frozenset({DeliveryState.DONE})
+
+
+async def to_replace(tx: Transaction, tenant: TenantId, ident: str, *, new_id: str) -> Recharge:
+    """The recharge that `new_id` shall replace, or replaces already.
+
+    Raises UnknownRecharge, NotReplaceable, RechargeDiffers (the new id is that of another sale).
+    """
+    dead = await found(tx, tenant, ident)
+    if dead.replaced_by not in (None, new_id):
+        raise NotReplaceable(f"recharge {ident} is replaced by {dead.replaced_by}", field="id")
+    if dead.order.amount is None:
+        raise NotReplaceable("its tokens were made elsewhere", field="id")
+    known = await tx.recharges.find(tenant, new_id)
+    if known is not None and known.replaces != dead.id:
+        raise RechargeDiffers(new_id, "replaces")
+    return dead
 
 
 async def bury(tx: Transaction, recharge: Recharge, *, replaced_by: str, now: datetime) -> None:

@@ -22,10 +22,8 @@ from headend.deliveries import (
 )
 from headend.errors import NotSent, Stale, StoreDown
 from headend.issuing import contacts_for
-from headend.meters import Meter
 from headend.outcomes import Outcome, attempt_of, write_outcome
 from headend.ports import Chance, Clock, Handover, Note
-from headend.recharges import Recharge
 from headend.rekeying import pending_change, same_key
 from headend.store import Store, Transaction
 from headend.supply_groups import SupplyGroup
@@ -125,6 +123,9 @@ class Tending:
         out = delivery.after(Fact.REVEALED, now=now)
         claimed = replace(out, hand_not_before=now + CLAIM)
         await tx.deliveries.save(claimed, was=delivery.state)
+        change = await _change_before(tx, delivery)
+        if change is not None:  # its set is in the same message
+            await tx.deliveries.save(change.after(Fact.REVEALED, now=now), was=change.state)
         return claimed
 
     async def _give(self, delivery: Delivery) -> None:
@@ -229,8 +230,9 @@ async def _note(tx: Transaction, delivery: Delivery, *, taken: bool) -> Note | N
         return None
     group = await tx.supply_groups.find(meter.tenant, meter.sts.sgc)
     tokens = await tx.tokens.of(delivery.id, delivery.tenant)
-    if recharge is not None and not taken:
-        tokens = [*await _set_before(tx, meter, recharge), *tokens]
+    change = None if taken else await _change_before(tx, delivery)
+    if change is not None:
+        tokens = [*await tx.tokens.of(change.id, change.tenant), *tokens]
     return Note(
         id=f"{delivery.tenant}/{delivery.id}",
         tenant=delivery.tenant,
@@ -244,12 +246,17 @@ async def _note(tx: Transaction, delivery: Delivery, *, taken: bool) -> Note | N
     )
 
 
-async def _set_before(tx: Transaction, meter: Meter, recharge: Recharge) -> Sequence[Token]:
-    """The key-change set that has to be typed before a credit made under the new key."""
+async def _change_before(tx: Transaction, delivery: Delivery) -> Delivery | None:
+    """The key change whose set has to be typed before a credit made under the new key."""
+    if delivery.recharge_id is None:
+        return None
+    recharge = await tx.recharges.find(delivery.tenant, delivery.recharge_id)
+    meter = await tx.meters.find(delivery.tenant, delivery.drn)
+    if recharge is None or meter is None:
+        return None
     if recharge.order.tokens or same_key(meter.sts, recharge.sts):
-        return ()
-    change = await pending_change(tx, meter.tenant, meter.drn)
-    return await tx.tokens.of(change.id, change.tenant) if change else ()
+        return None
+    return await pending_change(tx, meter.tenant, meter.drn)
 
 
 def _language(point: UsagePoint | None, group: SupplyGroup | None) -> str:

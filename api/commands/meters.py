@@ -64,8 +64,8 @@ def import_file(
     """Bring in meters, and the usage points they name. All rows are checked first.
 
     Columns: drn, service, profile, sgc, krn, ti, kt, ea, keypad; and as needed bus, address,
-    usage_point, contact_sms, contact_email, language, protected. Nothing is applied unless every
-    row is good, or with --skip-bad.
+    usage_point, contact_sms, contact_email, language, protected, currency. Nothing is applied
+    unless every row is good, or with --skip-bad.
     """
     out = refused or file.with_name(f"{file.stem}.refused.csv")
 
@@ -236,4 +236,5 @@ def _row(meter: Meter) -> dict[str, object]:
         "keypad": meter.keypad.value,
         "state": meter.state.value,
         "usage_point": meter.usage_point,
+        "currency": meter.currency,
     }

@@ -28,6 +28,7 @@ OPTIONAL = (
     "contact_email",
     "language",
     "protected",
+    "currency",
 )
 # A file of refused rows tells why in this column; brought in again it is not read.
 REASON = "error"
@@ -197,6 +198,7 @@ def _form(cells: Mapping[str, str]) -> Mapping[str, object]:
         "sts": {name: _number(name, cells.get(name, "")) for name in ("sgc", *sorted(_NUMBERS))},
         "keypad": cells.get("keypad", ""),
         "usage_point": cells.get("usage_point") or None,
+        "currency": cells.get("currency") or None,
     }
 
 

@@ -4,33 +4,27 @@ from collections.abc import Mapping
 from typing import Annotated
 from urllib.parse import quote
 
-import httpx2
 import typer
 
-from api.commands.telling import REFUSED, AsJson, Unreachable, complain, tell_json, told
+from api.commands.rest import DEFAULT_URL, Key, Url, asked
+from api.commands.telling import AsJson, tell_json
 from api.wiring import new_chance, new_clock
 from headend.quantities import Unit
 
 group = typer.Typer(help="Recharges, as a back-office sees them.", no_args_is_help=True)
 EPILOG = "Example: headend recharge 01000000008 25.6 --sms +15550100 (key in HEADEND_KEY)"
-TIMEOUT_S = 35.0
-
-Url = Annotated[
-    str, typer.Option("--url", envvar="HEADEND_URL", help="Where the head-end answers.")
-]
-Key = Annotated[
-    str,
-    typer.Option("--key", envvar="HEADEND_KEY", help="API key; better in HEADEND_KEY than here."),
-]
-DEFAULT_URL = "http://127.0.0.1:8080"
 
 
 def recharge_command(
     meter: Annotated[str, typer.Argument(metavar="METER", help="Meter number.")],
-    amount: Annotated[str, typer.Argument(metavar="AMOUNT", help="Units, such as 25.6.")],
+    amount: Annotated[str, typer.Argument(metavar="AMOUNT", help="Such as 25.6.")],
     *,
     key: Key,
     unit: Annotated[Unit, typer.Option(help="The unit of the meter's service.")] = Unit.KWH,
+    currency: Annotated[
+        str | None,
+        typer.Option(metavar="CODE", help="For a meter that counts money: ISO 4217, such as ZAR."),
+    ] = None,
     ident: Annotated[
         str | None, typer.Option("--id", help="Your id; the same again is the same sale.")
     ] = None,
@@ -47,12 +41,16 @@ def recharge_command(
     body: dict[str, object] = {
         "id": ident or new_chance().ident(new_clock().now()),
         "meter": meter,
-        "amount": {"kind": "units", "value": amount, "unit": unit.value},
+        "amount": (
+            {"kind": "currency", "value": amount, "currency": currency}
+            if currency
+            else {"kind": "units", "value": amount, "unit": unit.value}
+        ),
         "fallback": [{"kind": kind, "address": address} for kind, address in contacts],
     }
     given = {"reference": reference, "sales_point": sales_point}
     body |= {name: value for name, value in given.items() if value is not None}
-    _tell(_asked(url, key, "POST", "/v1/recharges", body), as_json=as_json)
+    _tell(asked(url, key, "POST", "/v1/recharges", body), as_json=as_json)
 
 
 @group.command("show", epilog="Example: headend recharges show 01JN0000000000000000000001")
@@ -66,36 +64,25 @@ def show(
     """Show one recharge: what became of it, and what happens next."""
     query = "?reveal=true" if reveal else ""
     path = f"/v1/recharges/{quote(ident, safe='')}{query}"
-    _tell(_asked(url, key, "GET", path, None), as_json=as_json)
+    _tell(asked(url, key, "GET", path), as_json=as_json)
 
 
-def _asked(
-    url: str, key: str, method: str, path: str, body: Mapping[str, object] | None
-) -> Mapping[str, object]:
-    """The answer of a head-end; ends the command when there is none, or it is a problem."""
-    with told():
-        try:
-            answer = httpx2.request(
-                method,
-                url.rstrip("/") + path,
-                json=body,
-                headers={"Authorization": f"Bearer {key}"},
-                timeout=TIMEOUT_S,
-                trust_env=False,
-            )
-            found = answer.json()
-        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            raise Unreachable(
-                f"no head-end answers at {url} ({type(error).__name__});"
-                " start one with: headend serve, or name another with --url"
-            ) from None
-        except ValueError:
-            raise Unreachable(f"what answers at {url} is no head-end; check --url") from None
-    if not answer.is_success or not isinstance(found, dict):
-        problem = found if isinstance(found, dict) else {}
-        complain(f"{problem.get('title', answer.status_code)}: {problem.get('detail', '')}")
-        raise typer.Exit(REFUSED)
-    return found
+@group.command(
+    "replace", epilog="Example: headend recharges replace 01JN0000000000000000000001 --id again-1"
+)
+def replace(
+    ident: Annotated[str, typer.Argument(metavar="ID", help="Id of the recharge that died.")],
+    key: Key,
+    new: Annotated[
+        str | None, typer.Option("--id", help="Your id of the new one; the same again is it.")
+    ] = None,
+    url: Url = DEFAULT_URL,
+    as_json: AsJson = False,
+) -> None:
+    """Sell again what died with the meter's old key; refused unless the meter has proved it."""
+    body = {"id": new or new_chance().ident(new_clock().now())}
+    path = f"/v1/recharges/{quote(ident, safe='')}/replacement"
+    _tell(asked(url, key, "POST", path, body), as_json=as_json)
 
 
 def _tell(recharge: Mapping[str, object], *, as_json: bool) -> None:
@@ -114,8 +101,13 @@ def _tell(recharge: Mapping[str, object], *, as_json: bool) -> None:
     attempts = recharge["attempts"]
     for attempt in attempts if isinstance(attempts, list) else []:
         print(f"try       {attempt['started_at']} {attempt['method']} {attempt['outcome']}")
+    for name in ("stopped_by", "replaces", "replaced_by"):
+        if recharge[name]:
+            print(f"{name:<9} {recharge[name]}")
     print(f"next      {text}")
 
 
 def _amount(amount: object) -> str:
-    return f"{amount['value']} {amount['unit']}" if isinstance(amount, dict) else "-"
+    if not isinstance(amount, dict):
+        return "-"
+    return f"{amount['value']} {amount.get('unit') or amount.get('currency')}"

@@ -3,21 +3,25 @@
 from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum, unique
-from typing import Annotated
+from typing import Annotated, assert_never
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
+from pydantic import Field
 
-from api.auth import Reader
+from api.auth import Orderer, Reader, require_scopes
 from api.documenting import explained
-from api.head_end import Desks
-from api.routes.forms import IdentPath, Told, grows
-from api.stories import delivery_story
+from api.head_end import Desks, HeadEnd
+from api.routes.forms import Asked, IdentPath, Name, Told, grows
+from api.routes.sts import StsTold
+from api.routes.token_answer import ResultTold, TokenTold
+from api.stories import DeliveryStory, delivery_story
+from headend import refusals
+from headend.api_keys import ApiKey, Scope
 from headend.attempts import Attempt
-from headend.commands import Command, EnterToken, SetClock, SetSupply
-from headend.deliveries import Confirmation, Delivery, DeliveryMethod, DeliveryState, Fact
-from headend.refusals import UnknownDelivery
+from headend.commands import ChangeKey, Command, EnterToken, Manage, SetClock, SetSupply
+from headend.deliveries import Confirmation, DeliveryMethod, DeliveryState, Fact
 from headend.supply import SupplyAction, SupplyReason
-from headend.tokens import TokenResult
+from headend.tokens import ManagementKind, ManagementOrder
 
 router = APIRouter(tags=["deliveries"])
 
@@ -29,17 +33,8 @@ class CommandKind(StrEnum):
     ENTER_TOKEN = "enter_token"
     SET_SUPPLY = "set_supply"
     SET_CLOCK = "set_clock"
-
-
-class ResultTold(Told):
-    """A token result of the meter: number of the token status register (IEC 62055-52), and name."""
-
-    number: int
-    name: Annotated[str, grows(TokenResult)]
-
-    @classmethod
-    def of(cls, result: TokenResult | None) -> "ResultTold | None":
-        return cls(number=int(result), name=result.name.lower()) if result is not None else None
+    MANAGE = "manage"
+    CHANGE_KEY = "change_key"
 
 
 class AttemptTold(Told):
@@ -64,13 +59,32 @@ class AttemptTold(Told):
         )
 
 
+class EngineeringTold(Told):
+    """What a management or test token does, and its numbers."""
+
+    kind: Annotated[ManagementKind, grows(ManagementKind)]
+    value: int | None
+    index: int | None
+
+    @classmethod
+    def of(cls, order: ManagementOrder) -> "EngineeringTold":
+        return cls(kind=order.kind, value=order.value, index=order.index)
+
+
 class CommandTold(Told):
-    """What the meter is asked to do; action, reason and expiry belong to `set_supply`."""
+    """What the meter is asked to do.
+
+    `action`, `reason` and `expires_at` belong to `set_supply`, `engineering` to `manage`, `present`
+    and `to` to `change_key`.
+    """
 
     kind: Annotated[CommandKind, grows(CommandKind)]
     action: Annotated[SupplyAction, grows(SupplyAction)] | None = None
     reason: Annotated[SupplyReason, grows(SupplyReason)] | None = None
     expires_at: datetime | None = None
+    engineering: EngineeringTold | None = None
+    present: StsTold | None = None
+    to: StsTold | None = None
 
     @classmethod
     def of(cls, command: Command) -> "CommandTold":
@@ -79,6 +93,11 @@ class CommandTold(Told):
                 return cls(kind=CommandKind.ENTER_TOKEN)
             case SetClock():
                 return cls(kind=CommandKind.SET_CLOCK)
+            case Manage(order):
+                return cls(kind=CommandKind.MANAGE, engineering=EngineeringTold.of(order))
+            case ChangeKey(present, to):
+                told = StsTold.of(present), StsTold.of(to)
+                return cls(kind=CommandKind.CHANGE_KEY, present=told[0], to=told[1])
             case SetSupply(action, reason, expires_at):
                 return cls(
                     kind=CommandKind.SET_SUPPLY,
@@ -86,6 +105,8 @@ class CommandTold(Told):
                     reason=reason,
                     expires_at=expires_at,
                 )
+            case _:
+                assert_never(command)
 
 
 class DeliveryTold(Told):
@@ -95,11 +116,14 @@ class DeliveryTold(Told):
     meter: str
     recharge: str | None
     command: CommandTold
+    ordered_by: Annotated[str | None, Field(description="Id of the API key that ordered it.")]
+    tokens: Sequence[TokenTold]
     state: Annotated[DeliveryState, grows(DeliveryState)]
     methods: Sequence[Annotated[str, grows(DeliveryMethod)]]
     tries: int
     maybe_taken: bool
     result: ResultTold | None
+    stopped_by: Annotated[Fact, grows(Fact)] | None
     confirmed_by: Annotated[Confirmation, grows(Confirmation)] | None
     confirmed_at: datetime | None
     handed_at: datetime | None
@@ -111,18 +135,23 @@ class DeliveryTold(Told):
     attempts: Sequence[AttemptTold]
 
     @classmethod
-    def of(cls, delivery: Delivery, attempts: Sequence[Attempt]) -> "DeliveryTold":
+    def of(cls, story: DeliveryStory, *, shown: bool = False) -> "DeliveryTold":
+        """`shown`: with the digits, which policy and scope allow."""
+        delivery = story.delivery
         waits = delivery.state in (DeliveryState.WAITING, DeliveryState.UNCERTAIN)
         return cls(
             id=delivery.id,
             meter=delivery.drn,
             recharge=delivery.recharge_id,
             command=CommandTold.of(delivery.command),
+            ordered_by=delivery.ordered_by,
+            tokens=[TokenTold.of(token, shown=shown) for token in story.tokens],
             state=delivery.state,
             methods=[method.name.lower() for method in sorted(delivery.methods)],
             tries=delivery.attempts,
             maybe_taken=delivery.maybe_taken,
             result=ResultTold.of(delivery.result),
+            stopped_by=delivery.stopped_by,
             confirmed_by=delivery.confirmed_by,
             confirmed_at=delivery.confirmed_at,
             handed_at=delivery.handed_at,
@@ -131,11 +160,85 @@ class DeliveryTold(Told):
             deadline=delivery.deadline,
             created_at=delivery.created_at,
             changed_at=delivery.changed_at,
-            attempts=[AttemptTold.of(attempt) for attempt in attempts],
+            attempts=[AttemptTold.of(attempt) for attempt in story.attempts],
         )
 
 
-@router.get("/deliveries/{id}", summary="One delivery", responses=explained(UnknownDelivery))
-async def read_delivery(id: IdentPath, caller: Reader, desks: Desks) -> DeliveryTold:
-    delivery, attempts = await delivery_story(desks.store, caller.tenant, id)
-    return DeliveryTold.of(delivery, attempts)
+class ConfirmationAsked(Asked):
+    """A person saw that the meter took all that was handed over."""
+
+    seen_by: Annotated[Name, Field(description="Who saw it.", examples=["K. Otieno"])]
+
+
+Reveals = Annotated[
+    bool,
+    Query(description="Show the digits; needs the scope `reveal`. They count as out from then on."),
+]
+
+
+@router.get(
+    "/deliveries/{id}", summary="One delivery", responses=explained(refusals.UnknownDelivery)
+)
+async def read_delivery(
+    id: IdentPath, caller: Reader, desks: Desks, reveal: Reveals = False
+) -> DeliveryTold:
+    """Digits are shown of key changes and engineering tokens that go by hand, once asked for; those
+    of credit are shown by its recharge.
+    """
+    if reveal:
+        require_scopes(caller, Scope.REVEAL)
+    shown = bool(reveal and await desks.writes.finish(desks.keys.reveal(caller.tenant, id)))
+    return DeliveryTold.of(await delivery_story(desks.store, caller.tenant, id), shown=shown)
+
+
+@router.post(
+    "/deliveries/{id}/confirmation",
+    summary="Say that a person saw the meter take it",
+    responses=explained(refusals.UnknownDelivery, refusals.NothingToConfirm, body=True),
+)
+async def confirm_delivery(
+    id: IdentPath, body: ConfirmationAsked, caller: Orderer, desks: Desks
+) -> DeliveryTold:
+    """For key changes (scope `keys`) and engineering tokens (scope `engineering`) that were handed
+    over. A key change so confirmed is written down as the meter's new key.
+    """
+    await _require_scope(desks, caller, id)
+    by = f"{body.seen_by} (key {caller.id})"
+    await desks.writes.finish(desks.keys.confirm(caller.tenant, id, by=by))
+    return DeliveryTold.of(await delivery_story(desks.store, caller.tenant, id))
+
+
+@router.post(
+    "/deliveries/{id}/inquiry",
+    summary="Ask the meter once more about unresolved tokens",
+    responses=explained(refusals.UnknownDelivery, refusals.NothingToAsk, body=True),
+)
+async def ask_again(id: IdentPath, caller: Orderer, desks: Desks) -> DeliveryTold:
+    """Needs the scope that ordered it: `recharge`, `keys` or `engineering`. One that is not
+    `unresolved` is told as it is.
+    """
+    await _require_scope(desks, caller, id)
+    await desks.writes.finish(desks.keys.ask_again(caller.tenant, id))
+    return DeliveryTold.of(await delivery_story(desks.store, caller.tenant, id))
+
+
+async def _require_scope(desks: HeadEnd, caller: ApiKey, id: str) -> None:
+    story = await delivery_story(desks.store, caller.tenant, id)
+    require_scopes(caller, _scope_of(story.delivery.command))
+
+
+def _scope_of(command: Command) -> Scope:
+    """The scope that orders such a command."""
+    match command:
+        case EnterToken():
+            return Scope.RECHARGE
+        case ChangeKey():
+            return Scope.KEYS
+        case Manage():
+            return Scope.ENGINEERING
+        case SetClock():
+            return Scope.METERS
+        case SetSupply():
+            return Scope.SUPPLY
+        case _:
+            assert_never(command)

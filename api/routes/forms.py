@@ -1,12 +1,11 @@
-"""Forms that all wire models share: text without control characters, moments, amounts, pages."""
+"""Forms that all wire models share: text without control characters, moments, pages."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
 from enum import Enum
-from typing import Annotated, Generic, Literal, TypeVar
+from typing import Annotated, Generic, TypeVar
 
 from fastapi import Depends, Path, Query, Request, Response
 from pydantic import (
@@ -15,14 +14,12 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
-    Field,
     StringConstraints,
     WithJsonSchema,
 )
 from pydantic_core import PydanticCustomError
 
 from headend.meters import Drn, parse_drn
-from headend.quantities import Unit, Units
 from headend.store import Cursor, Page
 
 T = TypeVar("T")
@@ -95,23 +92,6 @@ def drn_of_path(
     drn: Annotated[str, Path(description="Meter number: 11 or 13 digits.", max_length=32)],
 ) -> Drn:
     return parse_drn(drn, field="drn")
-
-
-class Amount(Told):
-    """Credit in units of the meter's service."""
-
-    kind: Literal["units"] = "units"
-    value: str = Field(examples=["25.6"])
-    unit: Unit
-
-    @classmethod
-    def of(cls, units: Units | None) -> "Amount | None":
-        return cls(value=plain(units.value), unit=units.unit) if units else None
-
-
-def plain(value: Decimal) -> str:
-    """A decimal without exponent, as it was written."""
-    return f"{value:f}"
 
 
 # --- pages ------------------------------------------------------------------------------------

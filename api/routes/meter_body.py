@@ -6,27 +6,26 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi.exceptions import RequestValidationError
-from pydantic import Field, StrictInt, StringConstraints, ValidationError
+from pydantic import Field, StringConstraints, ValidationError
 
 from api.routes.forms import Asked, Ident, Moment, Name, Told, grows
+from api.routes.quantities import CurrencyCode
+from api.routes.sts import StsForm, StsPatch
 from headend.meters import (
     BusName,
     Drn,
     Keypad,
-    KeyType,
     Meter,
     MeterState,
     ProfileName,
     Route,
     Service,
-    StsConfiguration,
     TenantId,
     UsagePointId,
 )
 from headend.supply import SupplyAction, SupplyReason
 
 Address = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[\x21-\x7e]+$")]
-Sgc = Annotated[str, StringConstraints(pattern=r"^[0-9]{6}$"), Field(examples=["123457"])]
 
 
 class RouteForm(Asked):
@@ -39,31 +38,6 @@ class RouteForm(Asked):
         return Route(BusName(self.bus), self.address)
 
 
-class StsForm(Asked):
-    """What the meter's decoder key is made from (IEC 62055-41)."""
-
-    sgc: Annotated[Sgc, Field(description="Supply group code.")]
-    krn: Annotated[StrictInt, Field(ge=1, le=9, description="Key revision number.")]
-    ti: Annotated[StrictInt, Field(ge=0, le=99, description="Tariff index.")]
-    kt: Annotated[StrictInt, Field(ge=0, le=3, description="Key type; 2 is a unique key.")]
-    ea: Annotated[StrictInt, Field(ge=0, le=99, description="Encryption: 7 STA, 11 MISTY1.")]
-
-    def configuration(self) -> StsConfiguration:
-        return StsConfiguration(
-            sgc=self.sgc,
-            krn=self.krn,
-            tariff_index=self.ti,
-            key_type=KeyType(self.kt),
-            ea=self.ea,
-        )
-
-    @classmethod
-    def of(cls, sts: StsConfiguration) -> "StsForm":
-        return cls.model_construct(
-            sgc=sts.sgc, krn=sts.krn, ti=sts.tariff_index, kt=int(sts.key_type), ea=sts.ea
-        )
-
-
 class MeterForm(Asked):
     """Everything of a meter that may change."""
 
@@ -73,6 +47,9 @@ class MeterForm(Asked):
     keypad: Keypad
     state: MeterState = MeterState.IN_SERVICE
     usage_point: Ident | None = None
+    currency: Annotated[
+        CurrencyCode | None, Field(description="Of a meter that counts money; null counts units.")
+    ] = None
 
     @classmethod
     def of(cls, meter: Meter) -> "MeterForm":
@@ -86,6 +63,7 @@ class MeterForm(Asked):
             keypad=meter.keypad,
             state=meter.state,
             usage_point=meter.usage_point,
+            currency=meter.currency,
         )
 
     def applied(self, meter: Meter) -> Meter:
@@ -98,6 +76,7 @@ class MeterForm(Asked):
             keypad=self.keypad,
             state=self.state,
             usage_point=UsagePointId(self.usage_point) if self.usage_point else None,
+            currency=self.currency,
         )
 
 
@@ -129,16 +108,6 @@ class RoutePatch(Asked):
     address: Annotated[Address, Field(default_factory=str)]
 
 
-class StsPatch(Asked):
-    """Members of the STS configuration to change."""
-
-    sgc: Annotated[Sgc, Field(default_factory=str)]
-    krn: Annotated[StrictInt, Field(ge=1, le=9, default_factory=int)]
-    ti: Annotated[StrictInt, Field(ge=0, le=99, default_factory=int)]
-    kt: Annotated[StrictInt, Field(ge=0, le=3, default_factory=int)]
-    ea: Annotated[StrictInt, Field(ge=0, le=99, default_factory=int)]
-
-
 class MeterPatch(Asked):
     """Members of a meter to change (RFC 7396): what is left out stays, null takes away."""
 
@@ -148,6 +117,7 @@ class MeterPatch(Asked):
     keypad: Annotated[Keypad, Field(default_factory=lambda: Keypad.NONE)]
     state: Annotated[MeterState, Field(default_factory=lambda: MeterState.IN_SERVICE)]
     usage_point: Ident | None = None
+    currency: CurrencyCode | None = None
 
     def applied(self, meter: Meter) -> Meter:
         """The meter after the change; raises RequestValidationError when it would be none."""
@@ -185,6 +155,7 @@ class MeterTold(Told):
     keypad: Annotated[Keypad, grows(Keypad)]
     state: Annotated[MeterState, grows(MeterState)]
     usage_point: str | None
+    currency: str | None
     version: int
     changed_at: datetime
 

@@ -15,10 +15,10 @@ from api.routes.meter_body import (
     MeterAsked,
     MeterPatch,
     MeterTold,
-    Sgc,
     SupplyAsked,
 )
 from api.routes.preconditions import IfMatch, mark, require_match
+from api.routes.sts import Sgc
 from api.stories import delivery_story
 from headend import refusals
 from headend.api_keys import Scope
@@ -161,7 +161,7 @@ async def _ordered(
 ) -> DeliveryTold:
     response.status_code = 202 if new else 200
     response.headers["Location"] = f"/v1/deliveries/{delivery.id}"
-    return DeliveryTold.of(*await delivery_story(desks.store, delivery.tenant, delivery.id))
+    return DeliveryTold.of(await delivery_story(desks.store, delivery.tenant, delivery.id))
 
 
 async def _require_usage_point(desks: HeadEnd, meter: Meter) -> None:

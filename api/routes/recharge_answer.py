@@ -4,60 +4,18 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import Field
-
-from api.routes.deliveries import AttemptTold, ResultTold
-from api.routes.forms import Amount, Told, grows
+from api.routes.deliveries import AttemptTold
+from api.routes.forms import Told, grows
+from api.routes.quantities import AmountTold, amount_told
+from api.routes.sts import StsTold
+from api.routes.token_answer import ResultTold, TokenTold
 from api.stories import RechargeStory
-from headend.deliveries import Confirmation, DeliveryState
-from headend.meters import StsConfiguration
+from headend.deliveries import Confirmation, DeliveryState, Fact
 from headend.prospects import NextStep, Prospect, what_next
 from headend.recharges import Json, Recharge, RechargeState
 from headend.supply import DarkCause, SupplyState
 from headend.supply_groups import Reveal
-from headend.tokens import Token, TokenPurpose, TokenState
 from headend.usage_points import Contact, ContactKind
-
-# 20 digits above 66 bits: no token, wherever it is typed.
-FAKE_DIGITS = "99999999999999999999"
-
-
-class StsTold(Told):
-    """The STS configuration that the tokens were made with (IEC 62055-41)."""
-
-    sgc: str
-    krn: int
-    ti: int
-    kt: int
-    ea: int
-
-    @classmethod
-    def of(cls, sts: StsConfiguration) -> "StsTold":
-        return cls(sgc=sts.sgc, krn=sts.krn, ti=sts.tariff_index, kt=int(sts.key_type), ea=sts.ea)
-
-
-class TokenTold(Told):
-    """One token. `digits` only where they were asked for and may be shown."""
-
-    sequence: int
-    purpose: Annotated[TokenPurpose, grows(TokenPurpose)]
-    masked: Annotated[str, Field(examples=["*" * 16 + FAKE_DIGITS[-4:]])]
-    digits: Annotated[str | None, Field(examples=[FAKE_DIGITS])] = None
-    state: Annotated[TokenState, grows(TokenState)]
-    result: ResultTold | None
-    taken_at: datetime | None
-
-    @classmethod
-    def of(cls, token: Token, *, shown: bool) -> "TokenTold":
-        return cls(
-            sequence=token.sequence,
-            purpose=token.purpose,
-            masked=token.masked,
-            digits=token.digits if shown else None,
-            state=token.state,
-            result=ResultTold.of(token.result),
-            taken_at=token.taken_at,
-        )
 
 
 class ContactTold(Told):
@@ -103,13 +61,15 @@ class RechargeListed(Told):
     state: Annotated[RechargeState, grows(RechargeState)]
     reference: str | None
     sales_point: str | None
-    requested: Amount | None
-    encoded: Amount | None
-    taken: Amount | None
+    requested: AmountTold | None
+    encoded: AmountTold | None
+    taken: AmountTold | None
     supply: SupplyTold
     created_at: datetime
     issued_at: datetime | None
     reversed_at: datetime | None
+    replaces: str | None
+    replaced_by: str | None
     changed_at: datetime
 
     @classmethod
@@ -120,13 +80,15 @@ class RechargeListed(Told):
             state=recharge.state,
             reference=recharge.order.reference,
             sales_point=recharge.order.sales_point,
-            requested=Amount.of(recharge.requested),
-            encoded=Amount.of(recharge.encoded),
-            taken=Amount.of(recharge.taken),
+            requested=amount_told(recharge.requested),
+            encoded=amount_told(recharge.encoded),
+            taken=amount_told(recharge.taken),
             supply=SupplyTold.of(recharge),
             created_at=recharge.created_at,
             issued_at=recharge.issued_at,
             reversed_at=recharge.reversed_at,
+            replaces=recharge.replaces,
+            replaced_by=recharge.replaced_by,
             changed_at=recharge.changed_at,
         )
 
@@ -144,6 +106,7 @@ class RechargeTold(RechargeListed):
     delivery_state: Annotated[DeliveryState, grows(DeliveryState)] | None
     attempts: Sequence[AttemptTold]
     result: ResultTold | None
+    stopped_by: Annotated[Fact, grows(Fact)] | None
     confirmed_by: Annotated[Confirmation, grows(Confirmation)] | None
     confirmed_at: datetime | None
     handed_at: datetime | None
@@ -170,6 +133,7 @@ class RechargeTold(RechargeListed):
             delivery_state=delivery.state if delivery else None,
             attempts=[AttemptTold.of(attempt) for attempt in story.attempts],
             result=ResultTold.of(delivery.result if delivery else None),
+            stopped_by=delivery.stopped_by if delivery else None,
             confirmed_by=delivery.confirmed_by if delivery else None,
             confirmed_at=delivery.confirmed_at if delivery else None,
             handed_at=delivery.handed_at if delivery else None,

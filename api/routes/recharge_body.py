@@ -1,37 +1,21 @@
 """What a back-office sends to sell credit."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
 from api.routes.contacts import ContactForm
 from api.routes.forms import Asked, Ident, Name, Text
+from api.routes.quantities import AmountAsked
 from api.routes.sale import Sale
 from headend.meters import TenantId
-from headend.quantities import Unit, Units
 from headend.recharges import RechargeOrder
 from headend.refusals import TokenKnown
 from headend.tokens import parse_digits, purpose_of
 
 MAX_TOKENS = 50
 MAX_CONTACTS = 5
-
-
-class UnitsAsked(Asked):
-    """An amount in units of the meter's service; a decimal text, so that nothing is rounded."""
-
-    kind: Literal["units"]
-    value: Annotated[str, StringConstraints(max_length=24), Field(examples=["25.6"])]
-    unit: Unit
-
-    def units(self) -> Units:
-        """Raises MalformedAmount, AmountNotPositive, AmountTooLarge."""
-        return Units.parse(self.value, self.unit)
-
-
-# Currency for currency meters will join as a second member, told apart by `kind`.
-AmountAsked = UnitsAsked
 
 
 class RechargeAsked(Asked):
@@ -43,7 +27,7 @@ class RechargeAsked(Asked):
     ] = None
     meter: Annotated[str, StringConstraints(max_length=32), Field(examples=["01000000008"])]
     amount: Annotated[
-        AmountAsked | None, Field(description="Units to sell; we make the token.")
+        AmountAsked | None, Field(description="Units or money to sell; we make the token.")
     ] = None
     tokens: Annotated[
         Sequence[Annotated[str, StringConstraints(max_length=32)]],
@@ -67,7 +51,7 @@ class RechargeAsked(Asked):
             id=self.id,
             idempotency_key=idempotency_key,
             drn=self.meter,
-            amount=self.amount.units() if self.amount else None,
+            amount=self.amount.amount() if self.amount else None,
             tokens=_digits(self.tokens),
             reference=self.reference,
             sales_point=self.sales_point,
@@ -80,6 +64,12 @@ class ReversalAsked(Asked):
     """Why a sale is undone."""
 
     reason: Name
+
+
+class ReplacementAsked(Asked):
+    """The recharge to make for one whose token died with the meter's old key."""
+
+    id: Annotated[Ident, Field(description="Your id of the new recharge; the same again is it.")]
 
 
 def _digits(tokens: Sequence[str]) -> tuple[str, ...]:

@@ -7,6 +7,8 @@ from fastapi import APIRouter, Depends, Header, Query, Response
 from api.auth import Reader, Seller, require_scopes
 from api.documenting import explained
 from api.head_end import Desks, HeadEnd
+from api.problems import ModuleUnreachable
+from api.routes.deliveries import Reveals
 from api.routes.forms import (
     NO_CONTROLS,
     IdentPath,
@@ -15,7 +17,7 @@ from api.routes.forms import (
     PageTold,
 )
 from api.routes.recharge_answer import RechargeListed, RechargeTold
-from api.routes.recharge_body import RechargeAsked, ReversalAsked
+from api.routes.recharge_body import RechargeAsked, ReplacementAsked, ReversalAsked
 from api.stories import recharge_story
 from headend import refusals
 from headend.api_keys import Scope
@@ -25,11 +27,6 @@ from headend.store import RechargeFilter
 from headend.supply_groups import Reveal
 
 router = APIRouter(tags=["recharges"])
-
-Reveals = Annotated[
-    bool,
-    Query(description="Show the digits; needs the scope `reveal`. They count as out from then on."),
-]
 
 IdempotencyKey = Annotated[
     str | None,
@@ -66,6 +63,7 @@ IdempotencyKey = Annotated[
         refusals.KeyExpired,
         refusals.RechargeDiffers,
         refusals.OrderRefused,
+        ModuleUnreachable,
         body=True,
         also={200: {"model": RechargeTold, "description": "Known: the same sale"}},
     ),
@@ -144,6 +142,39 @@ async def reverse_recharge(
     """Refused with `credit-note-required` once the digits may be at work: `reason` tells why."""
     await desks.writes.finish(desks.recharges.reverse(caller.tenant, id, reason=body.reason))
     return await _told(desks, caller.tenant, id, reveal=False)
+
+
+@router.post(
+    "/recharges/{id}/replacement",
+    summary="Sell again what died with the meter's old key",
+    status_code=201,
+    responses=explained(
+        refusals.UnknownRecharge,
+        refusals.NotReplaceable,
+        refusals.RechargeDiffers,
+        refusals.UnknownMeter,
+        refusals.MeterNotInService,
+        refusals.NoVendingKey,
+        refusals.KeyExpired,
+        refusals.WrongUnit,
+        refusals.OrderRefused,
+        ModuleUnreachable,
+        body=True,
+        also={200: {"model": RechargeTold, "description": "Known: the same replacement"}},
+    ),
+)
+async def replace_recharge(
+    id: IdentPath, body: ReplacementAsked, caller: Seller, desks: Desks, response: Response
+) -> RechargeTold:
+    """Only where the meter has proved a later key and neither its log nor its register knows the
+    old token; refused with `not-replaceable` otherwise. The answer is the new recharge.
+    """
+    before = await recharge_story(desks.store, caller.tenant, id)
+    replacing = desks.recharges.replace(caller.tenant, id, new_id=body.id)
+    replacement = await desks.writes.finish(replacing)
+    response.status_code = 200 if before.recharge.replaced_by == replacement.id else 201
+    response.headers["Location"] = f"/v1/recharges/{replacement.id}"
+    return await _told(desks, caller.tenant, replacement.id, reveal=False)
 
 
 async def _told(desks: HeadEnd, tenant: TenantId, id: str, *, reveal: bool) -> RechargeTold:

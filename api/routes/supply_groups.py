@@ -14,8 +14,9 @@ from api.auth import Keeper, Reader
 from api.documenting import explained
 from api.head_end import Desks
 from api.problems import PreconditionRequired
-from api.routes.forms import Asked, Name, PagesAsked, PageTold, Text, Told, grows, plain
+from api.routes.forms import Asked, Name, PagesAsked, PageTold, Text, Told, grows
 from api.routes.preconditions import IfMatch, mark, mark_put, replaced_version
+from api.routes.quantities import plain
 from api.routes.usage_points import Language
 from headend import refusals
 from headend.errors import Stale

@@ -9,6 +9,7 @@ from pathlib import Path
 from api.serving import serve
 from headend.api_keys import Scope
 from tests.api.office import Office, a_meter_body, a_settings, an_office
+from tests.api.orders import add_second_key
 from tests.servers.process import free_port
 
 START_S = 20
@@ -46,6 +47,7 @@ def a_running_head_end(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 async def prepared(office: Office) -> str:
+    await add_second_key(office)
     caller = await office.caller()
     answer = await caller.post("/v1/meters", json=a_meter_body())
     assert answer.status_code == 201

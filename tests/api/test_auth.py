@@ -12,6 +12,7 @@ from headend.api_keys import Scope
 from headend.meters import TenantId
 from headend.store import Store
 from tests.api.office import DRN, RIVAL, Caller, Office, a_meter_body, a_recharge_body, slug
+from tests.api.orders import ENGINEERING, KEY_CHANGES, a_change, a_clearing, add_second_key
 from tests.fakes import FakeClock
 
 OPEN = {
@@ -27,7 +28,16 @@ ROUTES = [
     ("GET", "/v1/recharges/sale-1", None, Scope.READ),
     ("GET", "/v1/recharges/sale-1?reveal=true", None, Scope.REVEAL),
     ("POST", "/v1/recharges/sale-1/reversal", {"reason": "mistyped"}, Scope.RECHARGE),
+    ("POST", "/v1/recharges/sale-1/replacement", {"id": "sale-2"}, Scope.RECHARGE),
     ("GET", "/v1/deliveries/d1", None, Scope.READ),
+    ("GET", "/v1/deliveries/k1?reveal=true", None, Scope.REVEAL),
+    ("POST", "/v1/deliveries/k1/confirmation", {"seen_by": "K. Otieno"}, Scope.KEYS),
+    ("POST", "/v1/deliveries/k1/inquiry", None, Scope.KEYS),
+    ("POST", "/v1/deliveries/m1/confirmation", {"seen_by": "K. Otieno"}, Scope.ENGINEERING),
+    ("POST", "/v1/deliveries/m1/inquiry", None, Scope.ENGINEERING),
+    ("POST", KEY_CHANGES, a_change(), Scope.KEYS),
+    ("POST", ENGINEERING, a_clearing(), Scope.ENGINEERING),
+    ("POST", "/v1/tokens/verify", {"meter": DRN, "token": "1" * 20}, Scope.ENGINEERING),
     ("POST", "/v1/meters", a_meter_body(), Scope.METERS),
     ("GET", "/v1/meters", None, Scope.READ),
     ("GET", f"/v1/meters/{DRN}", None, Scope.READ),
@@ -46,6 +56,20 @@ ROUTES = [
     ("GET", "/v1/health/can-vend", None, Scope.READ),
     ("GET", "/v1/health/can-deliver", None, Scope.READ),
 ]
+
+
+@pytest.fixture
+async def ordered(office: Office) -> Office:
+    """An office with a meter and an order for each scope that the command decides."""
+    await add_second_key(office)
+    caller = await office.caller()
+    for path, body in [
+        ("/v1/meters", a_meter_body()),
+        (ENGINEERING, a_clearing()),
+        (KEY_CHANGES, a_change()),
+    ]:
+        assert (await caller.post(path, json=body)).status_code == 201
+    return office
 
 
 def test_the_table_names_every_route(office: Office):
@@ -78,8 +102,8 @@ async def test_no_route_answers_without_a_key(office: Office, verb, path, body, 
 
 
 @pytest.mark.parametrize(("verb", "path", "body", "scope"), ROUTES)
-async def test_a_key_without_the_scope_gets_nowhere(office: Office, verb, path, body, scope):
-    caller = await office.caller(*(set(Scope) - {scope}))
+async def test_a_key_without_the_scope_gets_nowhere(ordered: Office, verb, path, body, scope):
+    caller = await ordered.caller(*(set(Scope) - {scope}))
     answer = await caller.request(verb, path, json=body)
     assert answer.status_code == 403
     assert slug(answer) == "scope-missing"
@@ -87,9 +111,9 @@ async def test_a_key_without_the_scope_gets_nowhere(office: Office, verb, path, 
 
 
 @pytest.mark.parametrize(("verb", "path", "body", "scope"), ROUTES)
-async def test_a_key_with_the_scope_gets_in(office: Office, verb, path, body, scope):
+async def test_a_key_with_the_scope_gets_in(ordered: Office, verb, path, body, scope):
     scopes = {scope, Scope.READ} if scope is Scope.REVEAL else {scope}
-    caller = await office.caller(*scopes)
+    caller = await ordered.caller(*scopes)
     answer = await caller.request(verb, path, json=body)
     assert answer.status_code not in (401, 403), answer.text
 

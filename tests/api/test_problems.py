@@ -15,7 +15,17 @@ from api.logs import configure_logs
 from api.problems import EVERYWHERE, WITH_BODY
 from headend.errors import ModuleDown, Stale, StoreDown
 from headend.refusals import OrderRefused
-from tests.api.office import DRN, SGC, Caller, Office, a_meter_body, a_recharge_body, slug
+from tests.api.office import (
+    DRN,
+    OTHER_DRN,
+    SGC,
+    Caller,
+    Office,
+    a_meter_body,
+    a_recharge_body,
+    slug,
+)
+from tests.api.orders import a_change, a_clearing, add_second_key
 
 DIGITS = "10203040506070809011"
 TWENTY = re.compile(r"\d(?:[ -]?\d){19,}")
@@ -223,6 +233,39 @@ async def test_the_access_log_leaves_out_the_query(caller: Caller, logged: io.St
     assert line["path"] == "/v1/recharges"
     assert line["status"] == 200
     assert "a-private-thing" not in logged.getvalue()
+
+
+async def test_no_digits_of_orders_reach_a_list_or_a_log(
+    office: Office, caller: Caller, logged: io.StringIO
+):
+    await add_second_key(office)
+    await caller.post("/v1/meters", json=a_meter_body(OTHER_DRN, route=None))
+    order = f"/v1/meters/{OTHER_DRN}"
+    for path, ident, body in [
+        ("engineering", "m1", a_clearing()),
+        ("key-changes", "k1", a_change()),
+    ]:
+        made = await caller.post(f"{order}/{path}", json=body)
+        shown = await caller.get(f"/v1/deliveries/{ident}?reveal=true")
+        (digits, *_) = (token["digits"] for token in shown.json()["tokens"])
+        assert TWENTY.fullmatch(digits)
+        asked = {"meter": OTHER_DRN, "token": digits}
+        verified = await caller.post("/v1/tokens/verify", json=asked)
+        assert verified.json()["ours"]["delivery"] == ident
+        for answer in (made, verified, await caller.get(f"/v1/deliveries/{ident}")):
+            assert not TWENTY.search(answer.text)
+    wrong = [
+        (f"{order}/key-changes", a_change("k2") | {DIGITS: DIGITS}),
+        (f"{order}/engineering", {"id": "m2", "kind": DIGITS, "value": int(DIGITS)}),
+        ("/v1/tokens/verify", {"meter": DIGITS, "token": DIGITS + "1"}),
+        ("/v1/deliveries/k1/confirmation", {"seen_by": [DIGITS]}),
+    ]
+    for path, body in wrong:
+        answer = await caller.post(path, json=body)
+        assert slug(answer)
+        assert not TWENTY.search(answer.text), answer.text
+    assert "request answered" in logged.getvalue()
+    assert not TWENTY.search(logged.getvalue())
 
 
 # --- what is documented -------------------------------------------------------------------------

@@ -127,6 +127,7 @@ async def test_a_caller_that_hangs_up_loses_nothing(office: Office, caller: Call
 
 
 UNITS = {"kind": "units", "value": "1", "unit": "kWh"}
+MONEY = {"kind": "currency", "value": "100.00", "currency": "ZAR"}
 BAD = [
     ({"meter": OTHER_DRN}, 404, "unknown-meter", "meter"),
     ({"meter": DRN[:-1] + str((int(DRN[-1]) + 1) % 10)}, 422, "wrong-check-digit", "meter"),
@@ -145,7 +146,13 @@ BAD = [
     ({"amount": UNITS | {"value": 25.6}}, 422, "invalid-request", "amount.value"),
     ({"amount": UNITS | {"unit": "Wh"}}, 422, "invalid-request", "amount.unit"),
     ({"amount": UNITS | {"unit": "m3"}}, 422, "wrong-unit", "amount.unit"),
-    ({"amount": UNITS | {"kind": "currency"}}, 422, "invalid-request", "amount.kind"),
+    ({"amount": UNITS | {"kind": "currency"}}, 422, "invalid-request", "amount.currency"),
+    ({"amount": UNITS | {"kind": "hours"}}, 422, "invalid-request", "amount"),
+    ({"amount": MONEY}, 422, "wrong-unit", "amount.currency"),
+    ({"amount": MONEY | {"currency": "zar"}}, 422, "invalid-request", "amount.currency"),
+    ({"amount": MONEY | {"value": "0"}}, 422, "amount-not-positive", "amount.value"),
+    ({"amount": MONEY | {"value": "0.000001"}}, 422, "malformed-amount", "amount.value"),
+    ({"amount": MONEY | {"value": "1000000000001"}}, 422, "amount-too-large", "amount.value"),
     ({"amount": "25.6"}, 422, "invalid-request", "amount"),
     ({"amount": None, "tokens": ["123"]}, 422, "malformed-token", "tokens.0"),
     ({"amount": None, "tokens": [BROUGHT, "9" * 20]}, 422, "malformed-token", "tokens.1"),

@@ -1,0 +1,49 @@
+"""Asking a head-end through REST, as a back-office does."""
+
+from collections.abc import Mapping
+from typing import Annotated
+
+import httpx2
+import typer
+
+from api.commands.telling import REFUSED, Unreachable, complain, told
+
+TIMEOUT_S = 35.0
+
+Url = Annotated[
+    str, typer.Option("--url", envvar="HEADEND_URL", help="Where the head-end answers.")
+]
+Key = Annotated[
+    str,
+    typer.Option("--key", envvar="HEADEND_KEY", help="API key; better in HEADEND_KEY than here."),
+]
+DEFAULT_URL = "http://127.0.0.1:8080"
+
+
+def asked(
+    url: str, key: str, method: str, path: str, body: Mapping[str, object] | None = None
+) -> Mapping[str, object]:
+    """The answer of a head-end; ends the command when there is none, or it is a problem."""
+    with told():
+        try:
+            answer = httpx2.request(
+                method,
+                url.rstrip("/") + path,
+                json=body,
+                headers={"Authorization": f"Bearer {key}"},
+                timeout=TIMEOUT_S,
+                trust_env=False,
+            )
+            found = answer.json()
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+            raise Unreachable(
+                f"no head-end answers at {url} ({type(error).__name__});"
+                " start one with: headend serve, or name another with --url"
+            ) from None
+        except ValueError:
+            raise Unreachable(f"what answers at {url} is no head-end; check --url") from None
+    if not answer.is_success or not isinstance(found, dict):
+        problem = found if isinstance(found, dict) else {}
+        complain(f"{problem.get('title', answer.status_code)}: {problem.get('detail', '')}")
+        raise typer.Exit(REFUSED)
+    return found
