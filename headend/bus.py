@@ -20,7 +20,7 @@ from headend.performing import Attempting, Sold, perform
 from headend.polling import Poll, due_again
 from headend.ports import Chance, Clock, Driver, Report
 from headend.recharges import Recharge
-from headend.rekeying import credit_first
+from headend.rekeying import change_first, credit_first
 from headend.store import Leased, Store, Transaction
 from headend.supply import SupplyAction, SupplyReason
 
@@ -230,14 +230,18 @@ class Bus:
             match delivery.command:
                 case SetSupply() as order:
                     return await _supply_unwanted(tx, delivery, order, meter), Sold()
-                case ChangeKey():
+                case ChangeKey() as change:
                     now = self._ports.clock.now()
-                    return await credit_first(tx, delivery, now=now), Sold()
+                    return await credit_first(tx, delivery, change, now=now), Sold()
                 case Manage():
                     return None, Sold(sts=meter.sts)
                 case EnterToken() if delivery.recharge_id is not None:
                     recharge = await tx.recharges.find(delivery.tenant, delivery.recharge_id)
-                    return None, _sold(recharge)
+                    sold = _sold(recharge)
+                    now = self._ports.clock.now()
+                    if sold.sts is None:
+                        return None, sold
+                    return await change_first(tx, meter, sold.sts, now=now), sold
                 case _:
                     return None, Sold()
 
@@ -260,7 +264,8 @@ class Bus:
                 outcome if ours else _late(outcome),
                 now=now,
                 spread=self._ports.chance.spread(),
-                started_at=started_at,
+                # To wait for one's turn is no attempt.
+                started_at=None if outcome.fact is Fact.HELD else started_at,
             )
             if after.state is not DeliveryState.SENDING or not ours:
                 return None

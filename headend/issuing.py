@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
-from headend.commands import EnterToken, priority
-from headend.deliveries import Delivery, DeliveryMethod
+from headend.commands import EnterToken, SetSupply, priority
+from headend.deliveries import Delivery, DeliveryMethod, DeliveryState, Fact
 from headend.meters import Capability, Keypad, Meter, MeterState
 from headend.ports import Chance
 from headend.quantities import Amount, Currency, Units
@@ -18,11 +18,14 @@ from headend.refusals import (
     KeyExpired,
     MeterNotInService,
     NoDeliveryMethod,
+    TokenKnown,
     TooManyTokens,
     WrongUnit,
 )
 from headend.store import Transaction
+from headend.supply import SupplyAction, SupplyReason
 from headend.supply_groups import Reveal, SupplyGroup
+from headend.tokens import Issued, IssuedToken, parse_digits, purpose_of
 from headend.usage_points import Contact, UsagePoint
 from headend.vending_keys import VendingKey
 from protocols.sts.errors import StsError
@@ -41,6 +44,10 @@ def check_form(order: RechargeOrder) -> None:
         raise AmountOrTokens("bring exactly one of amount and tokens", field="amount")
     if len(order.tokens) > MAX_TOKENS:
         raise TooManyTokens(f"at most {MAX_TOKENS} tokens in one recharge", field="tokens")
+    for place, digits in enumerate(order.tokens):
+        purpose_of(parse_digits(digits, field=f"tokens.{place}"))
+    if len(set(order.tokens)) < len(order.tokens):
+        raise TokenKnown("the same token stands twice in this recharge", field="tokens")
 
 
 def check_meter(meter: Meter, amount: Amount | None) -> None:
@@ -178,3 +185,19 @@ def make_delivery(
 def rank_of(moment: datetime) -> int:
     """Order of the deliveries of one meter: milliseconds; TIDs are drawn in this order."""
     return (moment - _RANK_EPOCH) // timedelta(milliseconds=1)
+
+
+async def cancel_openings(tx: Transaction, meter: Meter, *, now: datetime) -> None:
+    """A paid recharge cancels a waiting disconnection for non-payment."""
+    waiting = frozenset({DeliveryState.WAITING})
+    for delivery in await tx.deliveries.of_meter(meter.tenant, meter.drn, states=waiting):
+        match delivery.command:
+            case SetSupply(SupplyAction.OPEN, SupplyReason.NON_PAYMENT, _):
+                after = delivery.after(Fact.CANCELLED, now=now)
+                await tx.deliveries.save(after, was=delivery.state)
+
+
+def brought(order: RechargeOrder) -> Issued:
+    """Tokens that the back-office brought: delivered as they are, never minted."""
+    tokens = tuple(IssuedToken(digits, None, purpose_of(digits)) for digits in order.tokens)
+    return Issued(tokens)

@@ -5,7 +5,7 @@ proved its new key and does not know the old token: the only second mint there i
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from headend.commands import TOKEN_COMMANDS, ChangeKey, Command, Manage, priority
@@ -222,6 +222,10 @@ class KeyDesk:
             current = await _known_meter(tx, meter.tenant, meter.drn)
             if current.sts != meter.sts or await pending_change(tx, meter.tenant, meter.drn):
                 raise Stale(f"the key of meter {meter.drn} was changed just now")
+            if isinstance(command, ChangeKey):
+                # Two changes ordered at once meet here: the slower one looks again.
+                touched = replace(current, version=current.version + 1, changed_at=now)
+                await tx.meters.save(touched, was=current.version)
             delivery = await self._delivery(tx, current, command, ident, ordered_by)
             await tx.deliveries.add(delivery)
             for sequence, one in enumerate(issued.tokens, start=1):

@@ -141,6 +141,12 @@ class SecurityModule(Protocol):
     async def key(self, tenant: TenantId, sgc: str, krn: int) -> VendingKey:
         """Attributes of one key; raises NoVendingKey, ModuleDown."""
 
+    async def check(self, order: TokenOrder) -> VendingKey:
+        """The key an order would be issued under; makes nothing, needs no TID and RND.
+
+        Raises what `issue` would refuse of it, so that nothing is stored that can never be issued.
+        """
+
     async def issue(self, order: TokenOrder, *, message_id: str) -> Issued:
         """Make tokens; the same message id gives the same digits.
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from headend.commands import SetSupply
-from headend.deliveries import Delivery, DeliveryMethod, DeliveryState, Fact
+from headend.deliveries import Delivery, DeliveryMethod, Fact
 from headend.errors import ModuleDown, Stale
 from headend.issuing import (
+    brought,
+    cancel_openings,
     check_form,
     check_limits,
     check_meter,
@@ -40,15 +41,15 @@ from headend.refusals import (
     NotReplaceable,
     OrderRefused,
     RechargeDiffers,
+    TokenKnown,
     UnknownMeter,
 )
 from headend.rekeying import Timing, key_for_sale, when_to_issue
 from headend.replacing import bury, replacing_order, to_replace
 from headend.reversals import found, may_show, undo
 from headend.store import Store, Transaction
-from headend.supply import SupplyAction, SupplyReason
 from headend.supply_groups import Reveal, SupplyGroup, default_group
-from headend.tokens import Issued, IssuedToken, Token, TokenOrder, purpose_of
+from headend.tokens import Issued, Token, TokenOrder
 from headend.usage_points import UsagePoint
 from headend.vending_keys import VendingKey
 
@@ -204,7 +205,17 @@ class RechargeDesk:
                 raise UnknownMeter(f"no meter {drn}", field="meter")
             sts = await key_for_sale(tx, meter)
         check_meter(meter, order.amount)
-        return await self._module.key(order.tenant, sts.sgc, sts.krn), sts
+        assert order.amount is not None
+        asked = TokenOrder(
+            tenant=order.tenant,
+            drn=drn,
+            service=meter.service,
+            sts=sts,
+            content=order.amount,
+            tid=None,
+            rnd=None,
+        )
+        return await self._module.check(asked), sts
 
     async def _check(
         self, tx: Transaction, order: RechargeOrder, place: _Place, *, now: datetime
@@ -212,6 +223,9 @@ class RechargeDesk:
         check_meter(place.meter, order.amount)
         methods = self._ways(order, place)
         check_ways(place.meter, methods, place.group.reveal_for(order.sales_point), order)
+        for digits in order.tokens:
+            if await tx.tokens.by_digits(order.tenant, place.meter.drn, digits) is not None:
+                raise TokenKnown("a token of this recharge belongs to another one", field="tokens")
         if order.amount is not None:
             since = day_start(place.group, now)
             bought = await tx.recharges.bought_since(order.tenant, place.meter.drn, since)
@@ -290,7 +304,7 @@ class RechargeDesk:
     async def _tokens_for(self, recharge: Recharge) -> Issued:
         amount = recharge.order.amount
         if amount is None:
-            return _brought(recharge.order)
+            return brought(recharge.order)
         order = TokenOrder(
             tenant=recharge.tenant,
             drn=recharge.drn,
@@ -304,22 +318,32 @@ class RechargeDesk:
 
     async def _timely(self, recharge: Recharge) -> Recharge | None:
         """The recharge under the key that its meter has or gets; None: a key change goes first."""
+        now = self._clock.now()
         async with self._store.look() as tx:
-            meter = await _meter(tx, recharge)
-            timing = await when_to_issue(tx, meter, recharge.sts)
+            place = await _place(tx, recharge.tenant, recharge.drn, now=now)
+            timing = await when_to_issue(tx, place.meter, recharge.sts)
         match timing:
             case Timing.NOW:
                 return recharge
             case Timing.AFTER_CHANGE:
-                return None
-        # The change it was drawn for has come to nothing: nothing was minted, so it is drawn anew.
-        key = await self._module.key(meter.tenant, meter.sts.sgc, meter.sts.krn)
+                # A customer does not wait for a dead wire: the set and the credit go by hand.
+                waited = now >= place.group.fallback_at(recharge.created_at)
+                by_hand = DeliveryMethod.MANUAL in self._ways(recharge.order, place)
+                return recharge if waited and by_hand else None
+            case Timing.OTHER_KEY:
+                return await self._drawn_anew(recharge)
+
+    async def _drawn_anew(self, recharge: Recharge) -> Recharge:
+        """Nothing was minted yet, so it is drawn for the key that the meter has or gets now."""
+        async with self._store.look() as tx:
+            sts = await key_for_sale(tx, await _meter(tx, recharge))
+        key = await self._module.key(recharge.tenant, sts.sgc, sts.krn)
         now = self._clock.now()
         async with self._store.begin() as tx:
             current = await found(tx, recharge.tenant, recharge.id)
             if current.state is not RechargeState.OPEN:
                 return current
-            anew = replace(current, sts=meter.sts, changed_at=now)
+            anew = replace(current, sts=sts, changed_at=now)
             drawn = await draw(tx, anew, key, now=now, chance=self._chance)
             await tx.recharges.save(drawn, was=RechargeState.OPEN)
         return drawn
@@ -355,7 +379,7 @@ class RechargeDesk:
         told = replace(recharge, issued_at=now, encoded=issued.encoded)
         after = settle(told, delivery, now=now)
         await tx.recharges.save(after, was=RechargeState.OPEN)
-        await _cancel_openings(tx, place.meter, now=now)
+        await cancel_openings(tx, place.meter, now=now)
         return after
 
 
@@ -373,19 +397,3 @@ async def _place(tx: Transaction, tenant: TenantId, drn: Drn, *, now: datetime) 
     group = await tx.supply_groups.find(tenant, meter.sts.sgc)
     point = await tx.usage_points.find(tenant, meter.usage_point) if meter.usage_point else None
     return _Place(meter, group or default_group(tenant, meter.sts.sgc, now), point)
-
-
-async def _cancel_openings(tx: Transaction, meter: Meter, *, now: datetime) -> None:
-    """A paid recharge cancels a waiting disconnection for non-payment."""
-    waiting = frozenset({DeliveryState.WAITING})
-    for delivery in await tx.deliveries.of_meter(meter.tenant, meter.drn, states=waiting):
-        match delivery.command:
-            case SetSupply(SupplyAction.OPEN, SupplyReason.NON_PAYMENT, _):
-                after = delivery.after(Fact.CANCELLED, now=now)
-                await tx.deliveries.save(after, was=delivery.state)
-
-
-def _brought(order: RechargeOrder) -> Issued:
-    """Tokens that the back-office brought: delivered as they are, never minted."""
-    tokens = tuple(IssuedToken(digits, None, purpose_of(digits)) for digits in order.tokens)
-    return Issued(tokens)

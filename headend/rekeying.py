@@ -20,6 +20,7 @@ from headend.tokens import Token, TokenOutcome, TokenResult
 # Meters forget a half set after 2 to 10 minutes; the clock of the slowest one counts.
 HALF_SET_FORGOTTEN = timedelta(minutes=11)
 CREDIT_FIRST_EVERY = timedelta(seconds=30)
+CHANGE_FIRST_EVERY = timedelta(seconds=30)
 
 
 def same_key(held: StsConfiguration, wanted: StsConfiguration) -> bool:
@@ -55,25 +56,42 @@ class Timing(StrEnum):
 
 async def when_to_issue(tx: Transaction, meter: Meter, sts: StsConfiguration) -> Timing:
     """By remote the new key is proved first; by hand the set and the credit are typed in order."""
-    if same_key(meter.sts, sts):
-        return Timing.NOW
     change = await pending_change(tx, meter.tenant, meter.drn)
-    match change.command if change else None:
-        case ChangeKey(to=to) if change is not None and same_key(to, sts):
-            by_remote = DeliveryMethod.REMOTE in change.methods
-            return Timing.AFTER_CHANGE if by_remote else Timing.NOW
-    return Timing.OTHER_KEY
+    if change is None:
+        return Timing.NOW if same_key(meter.sts, sts) else Timing.OTHER_KEY
+    if not same_key(await key_for_sale(tx, meter), sts):
+        return Timing.OTHER_KEY
+    return Timing.AFTER_CHANGE if DeliveryMethod.REMOTE in change.methods else Timing.NOW
 
 
-async def credit_first(tx: Transaction, delivery: Delivery, *, now: datetime) -> Outcome | None:
+async def change_first(
+    tx: Transaction, meter: Meter, sts: StsConfiguration, *, now: datetime
+) -> Outcome | None:
+    """Credit made under a key that the meter is still to get is not sent before it."""
+    if same_key(meter.sts, sts) or await pending_change(tx, meter.tenant, meter.drn) is None:
+        return None
+    return Outcome(fact=Fact.HELD, until=now + CHANGE_FIRST_EVERY, detail="the new key first")
+
+
+async def credit_first(
+    tx: Transaction, delivery: Delivery, change: ChangeKey, *, now: datetime
+) -> Outcome | None:
     """Credit still out under the old key goes first: the new key would kill its digits."""
     on_its_way = await tx.deliveries.of_meter(delivery.tenant, delivery.drn, states=OPEN_STATES)
     for other in on_its_way:
-        older = (other.rank, other.id) < (delivery.rank, delivery.id)
-        if isinstance(other.command, EnterToken) and older:
+        earlier = isinstance(other.command, EnterToken) and other.rank <= delivery.rank
+        if earlier and not await _made_for(tx, other, change.to):
             until = now + CREDIT_FIRST_EVERY
             return Outcome(fact=Fact.HELD, until=until, detail="credit under the old key first")
     return None
+
+
+async def _made_for(tx: Transaction, delivery: Delivery, sts: StsConfiguration) -> bool:
+    """The credit of a delivery was made under this key."""
+    if delivery.recharge_id is None:
+        return False
+    recharge = await tx.recharges.find(delivery.tenant, delivery.recharge_id)
+    return recharge is not None and not recharge.order.tokens and same_key(recharge.sts, sts)
 
 
 async def before_change(

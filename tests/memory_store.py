@@ -28,7 +28,7 @@ from headend.refusals import MeterExists, TokenKnown
 from headend.store import Cursor, Leased, Page, RechargeFilter
 from headend.supply import SupplyAction
 from headend.supply_groups import SupplyGroup
-from headend.tokens import Token, TokenResult
+from headend.tokens import Token, TokenPurpose, TokenResult
 from headend.usage_points import UsagePoint
 from headend.vending_keys import SealedKey
 from tests.memory_tables import Place, Table, View
@@ -417,7 +417,8 @@ class MemoryTokens:
         self._view = view
 
     async def add(self, token: Token) -> None:
-        if self._view.first("digits", (token.tenant, token.drn, token.digits)) is not None:
+        known = self._view.first("digits", (token.tenant, token.drn, token.digits))
+        if known is not None and token.purpose is not TokenPurpose.KEY_CHANGE:
             raise TokenKnown(
                 f"a token of these digits already belongs to meter {token.drn}", field="tokens"
             )

@@ -18,6 +18,7 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.sql.expression import ColumnElement
 
@@ -179,7 +180,16 @@ tokens = Table(
     Column("result", Integer),
     Column("taken_at", MOMENT),
     ForeignKeyConstraint(["tenant", "delivery_id"], ["deliveries.tenant", "deliveries.id"]),
-    UniqueConstraint("tenant", "drn", "digits"),
+    # A key change that came to nothing may be ordered again, and its digits are the same.
+    Index(
+        "uq_tokens_digits",
+        "tenant",
+        "drn",
+        "digits",
+        unique=True,
+        sqlite_where=text("purpose != 'key_change'"),
+        postgresql_where=text("purpose != 'key_change'"),
+    ),
     Index("ix_tokens_delivery", "tenant", "delivery_id", "sequence"),
     Index("ix_tokens_tid", "tenant", "drn", "tid"),
 )

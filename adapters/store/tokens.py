@@ -16,8 +16,11 @@ _TENANT = _c.tenant == bindparam("tenant_")
 _ADD = new_only(tokens)
 _OF = select(tokens).where(_TENANT, _c.delivery_id == bindparam("delivery")).order_by(_c.sequence)
 _FIND = select(tokens).where(_TENANT, _c.id == bindparam("id_"))
-_BY_DIGITS = select(tokens).where(
-    _TENANT, _c.drn == bindparam("drn_"), _c.digits == bindparam("digits_")
+_BY_DIGITS = (
+    select(tokens)
+    .where(_TENANT, _c.drn == bindparam("drn_"), _c.digits == bindparam("digits_"))
+    .order_by(_c.id.desc())
+    .limit(1)
 )
 _BY_TID = select(tokens).where(_TENANT, _c.drn == bindparam("drn_"), _c.tid == bindparam("tid_"))
 _SAVE = update(tokens).where(_TENANT, _c.id == bindparam("id_"))

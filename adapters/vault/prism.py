@@ -92,6 +92,12 @@ class PrismVault:
             )
         return key
 
+    async def check(self, order: TokenOrder) -> VendingKey:
+        """The key an order would be issued under; raises what can be told without the module."""
+        key = await self.key(order.tenant, order.sts.sgc, order.sts.krn)
+        asked_for(order, key)
+        return key
+
     async def issue(self, order: TokenOrder, *, message_id: str) -> Issued:
         """One token; the module chooses TID and RND, the order's are not used.
 

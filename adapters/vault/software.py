@@ -5,6 +5,8 @@ derivation; what stays in memory is a bounded number of decoder keys, made ready
 is retired or changed in the database is honoured at the next token.
 """
 
+from dataclasses import replace
+
 from adapters.vault.contents import contents_of, encoded_amount, meter_test
 from adapters.vault.decoder_keys import CACHED_DECODER_KEYS, DecoderKeys
 from adapters.vault.expiry import require_alive
@@ -58,6 +60,15 @@ class SoftwareVault:
         """Attributes of a key that opens; raises NoVendingKey, UnknownMasterKey, SealBroken."""
         row = await self._row(tenant, sgc, krn)
         unseal(row, self._masters)
+        return row.key
+
+    async def check(self, order: TokenOrder) -> VendingKey:
+        """The key an order would be issued under; raises what `issue` would refuse of it."""
+        row = await self._row(order.tenant, order.sts.sgc, order.sts.krn)
+        self._keys.cipher(row, order.drn, order.sts)  # proves the row, and that EA and KT fit
+        if _purpose(order) is TokenPurpose.CREDIT:
+            require_sells(row.key)
+        contents_of(replace(order, rnd=order.rnd or 0), order.tid or 0)
         return row.key
 
     async def issue(self, order: TokenOrder, *, message_id: str) -> Issued:

@@ -196,7 +196,15 @@ def _create_tokens() -> None:
         sa.Column("result", sa.Integer),
         sa.Column("taken_at", MOMENT),
         sa.ForeignKeyConstraint(["tenant", "delivery_id"], ["deliveries.tenant", "deliveries.id"]),
-        sa.UniqueConstraint("tenant", "drn", "digits"),
+        sa.Index(
+            "uq_tokens_digits",
+            "tenant",
+            "drn",
+            "digits",
+            unique=True,
+            sqlite_where=sa.text("purpose != 'key_change'"),
+            postgresql_where=sa.text("purpose != 'key_change'"),
+        ),
         sa.Index("ix_tokens_delivery", "tenant", "delivery_id", "sequence"),
         sa.Index("ix_tokens_tid", "tenant", "drn", "tid"),
     )

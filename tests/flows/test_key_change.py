@@ -131,9 +131,9 @@ async def test_a_half_set_is_started_over_only_after_the_meter_forgot_it(world):
 
     def counting(*arguments: object, **named: object) -> None:
         entered.append(asyncio.get_running_loop().time())
-        submit(*arguments, **named)  # type: ignore[arg-type] # passed on as they came
+        submit(*arguments, **named)
 
-    meter.submit = counting  # type: ignore[method-assign] # a look over the meter's shoulder
+    meter.submit = counting
     async with world.process().running() as process:
         await process.keys.order_change(TENANT, Drn(DRN), NEXT, ident="k1", ordered_by="key")
         await until(lambda: len(entered) == 2, within_s=10)
@@ -154,9 +154,9 @@ async def test_a_lost_last_answer_is_found_by_reading_and_nothing_is_sent_again(
         count += 1
         if count == 4:
             meter.faults.lose(1)
-        submit(*arguments, **named)  # type: ignore[arg-type] # passed on as they came
+        submit(*arguments, **named)
 
-    meter.submit = counting  # type: ignore[method-assign] # a look over the meter's shoulder
+    meter.submit = counting
     async with world.process().running() as process:
         await process.keys.order_change(TENANT, Drn(DRN), NEXT, ident="k1", ordered_by="key")
         changed = await done(world, "k1", within_s=60)
@@ -212,7 +212,7 @@ async def test_by_hand_the_set_and_then_the_credit_are_given_in_one_numbered_mes
         by_hand = replace(meter, route=None, keypad=Keypad.METER, version=meter.version + 1)
         await tx.meters.save(by_hand, was=meter.version)
     process = world.process()
-    process.capabilities = lambda meter: ALL.NONE  # type: ignore[method-assign]
+    process.capabilities = lambda meter: ALL.NONE
     async with process.running():
         await process.keys.order_change(TENANT, Drn(DRN), NEXT, ident="k1", ordered_by="key")
         await process.desk.recharge(order("r1", DRN, fallback_to=(NEIGHBOUR,)))
@@ -227,6 +227,36 @@ async def test_by_hand_the_set_and_then_the_credit_are_given_in_one_numbered_mes
     confirmed = await process.keys.confirm(TENANT, "k1", by="operator")
     assert (confirmed.state, confirmed.confirmed_by) == (DeliveryState.DONE, Confirmation.PERSON)
     assert await record_of(world) == NEXT
+
+
+async def test_a_customer_does_not_wait_for_a_key_change_that_a_dead_wire_holds_up(world):
+    meter = world.meters[Drn(DRN)]
+    meter.faults.silent = True
+    await world.put_group(fallback_after_s=20)
+    async with world.process().running() as process:
+        await process.keys.order_change(TENANT, Drn(DRN), NEXT, ident="k1", ordered_by="key")
+        await process.desk.recharge(order("r1", DRN))
+        await until(lambda: world.postman.given, within_s=180)
+        (note,) = world.postman.given
+        assert len(note.digits) == 5
+        results = [meter.customer_types(one, world.clock.now()).result for one in note.digits]
+        assert results[-1] is TokenResult.ACCEPT
+        meter.faults.silent = False
+        await done(world, "k1", within_s=2000)
+        await settled(world, "r1", RechargeState.LIT, within_s=2000)
+    assert world.credited(DRN) == 10
+    assert await record_of(world) == NEXT
+
+
+async def test_a_failed_change_can_be_ordered_again(world):
+    meter = world.meters[Drn(DRN)]
+    meter.set_wrong_key(True)
+    async with world.process().running() as process:
+        await process.keys.order_change(TENANT, Drn(DRN), NEXT, ident="k1", ordered_by="key")
+        await until(lambda: stopped(world, "k1", DeliveryState.FAILED), within_s=10)
+        meter.set_wrong_key(False)
+        await process.keys.order_change(TENANT, Drn(DRN), NEXT, ident="k2", ordered_by="key")
+        await done(world, "k2", within_s=60)
 
 
 async def test_a_credit_that_died_with_the_old_key_is_replaced_once_and_linked(world):

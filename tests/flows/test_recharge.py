@@ -59,9 +59,11 @@ async def test_a_recharge_lights_a_healthy_meter(world):
 
 
 async def test_a_lost_answer_does_not_charge_twice(world):
-    world.meters[Drn(DRN)].faults.lose(1)
+    meter = world.meters[Drn(DRN)]
     async with world.process().running() as process:
         await process.desk.recharge(order("r1", DRN))
+        await until(lambda: meter.token_port.pending, within_s=10)
+        meter.faults.lose(1)
         await settled(world, "r1", RechargeState.LIT, within_s=30)
     assert world.credited(DRN) == 10
     assert (await world.delivery_of("r1")).confirmed_by is Confirmation.TOKEN_LOG
@@ -85,6 +87,7 @@ async def test_a_silent_meter_means_digits_for_the_person_and_remote_goes_on(wor
         (note,) = world.postman.given
         assert len(note.digits) == 1
         assert (await world.delivery_of("r1")).state in (
+            DeliveryState.WAITING,
             DeliveryState.UNCERTAIN,
             DeliveryState.SENDING,
         )
@@ -224,19 +227,18 @@ async def test_tokens_brought_by_the_back_office_are_delivered_in_order_and_neve
     for ident in ("x", "y"):
         made, _ = await maker.process().desk.recharge(order(ident, DRN))
         async with maker.store.look() as tx:
-            digits += [
-                token.digits
-                for token in await tx.tokens.of(
-                    (await tx.deliveries.of(made.id, TENANT)).id, TENANT
-                )
-            ]
+            of = await tx.deliveries.of(made.id, TENANT)
+            assert of is not None
+            digits += [token.digits for token in await tx.tokens.of(of.id, TENANT)]
     brought = order("r1", DRN, amount=None, tokens=tuple(digits))
     async with world.process().running() as process:
         await process.desk.recharge(brought)
         await settled(world, "r1", RechargeState.LIT, within_s=30)
     assert world.credited(DRN) == 20
     async with world.store.look() as tx:
-        tokens = await tx.tokens.of((await tx.deliveries.of("r1", TENANT)).id, TENANT)
+        delivered = await tx.deliveries.of("r1", TENANT)
+        assert delivered is not None
+        tokens = await tx.tokens.of(delivered.id, TENANT)
     assert [token.digits for token in tokens] == digits
 
 

@@ -442,5 +442,5 @@ async def until(fact: Callable[[], object], *, within_s: float) -> None:
         told = fact()
         if await told if asyncio.iscoroutine(told) else told:
             return
-        await asyncio.sleep(0.25)
+        await asyncio.sleep(0.05)
     raise AssertionError(f"not within {within_s} s")

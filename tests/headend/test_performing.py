@@ -136,7 +136,10 @@ def said(result: TokenResult, **more: object) -> TokenOutcome:
     return TokenOutcome(result=result, **more)  # type: ignore[arg-type]
 
 
-async def outcome_of(session: Scripted, job: Leased, sold: Sold = Sold(encoded=TEN)):
+SOLD = Sold(encoded=TEN)
+
+
+async def outcome_of(session: Scripted, job: Leased, sold: Sold = SOLD):
     return await perform(session, job, clock=FixedClock(), sold=sold, attempting=Attempting())
 
 
