@@ -83,10 +83,12 @@ class Timing:
         return next_tid(key.base_date, moment, last)
 
 
-def moment_in(text: str | None, now: datetime) -> datetime:
+def moment_in(text: str | None, now: datetime, *, tid: int | None = None) -> datetime:
     """The time of issue, aware, UTC unless it says else; RangeError when it is none."""
     if text is None:
         return now
+    if tid is not None:
+        raise RangeError("tid", "stands for a time; give one of them")
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -171,6 +173,9 @@ def as_json(batch: Batch, *, explain: bool, show_key: bool) -> dict[str, object]
         "tokens": [
             {
                 "token": made.digits,
+                "class": int(made.contents.token_class),
+                "subclass": int(made.contents.subclass),
+                "tid": made.contents.tid if isinstance(made.contents, TimedContents) else None,
                 "fields": rows_as_json(fields_of(made.contents, base, show_key=shown)),
             }
             for made in batch.tokens

@@ -120,7 +120,10 @@ def assembled(judgements: Sequence[Judgement], key: MeterKey, *, show_key: bool)
     if held.missing:
         missing = ", ".join(str(number) for number in held.missing)
         return [Row("set", "not complete", f"missing: section {missing}")]
-    change = held.assemble()
+    try:
+        change = held.assemble()
+    except RangeError as error:
+        return [Row("set", Result.RANGE.value, str(error))]
     sgc = "not in this set" if change.sgc is None else f"{change.sgc:06d}"
     return [
         Row("set", "complete", "key, KEN, KRN, KT, TI and SGC change together"),
@@ -230,7 +233,7 @@ def _raw_rows(digits: str, key: MeterKey | None, *, show_key: bool) -> list[Row]
     """The fields of a genuine block whose meaning is reserved or impossible."""
     block = _clear_block(digits, key)
     subclass = Row("sub-class", str(block >> 60))
-    if key is None or (not show_key and _may_hold_key(block)):
+    if key is None or (not show_key and _may_hold_key(digits, block)):
         return [subclass]
     raw = TimedContent.unpack(block >> CRC_BITS)
     return [
@@ -253,8 +256,9 @@ def _crc_row(block: int) -> Row:
     return Row("CRC", f"{block & 0xFFFF:04x}", "authentic")
 
 
-def _may_hold_key(block: int) -> bool:
-    return block >> 60 in KEY_SECTION_SUBCLASSES
+def _may_hold_key(digits: str, block: int) -> bool:
+    token_class, _ = block_of(digits)
+    return token_class is TokenClass.MANAGEMENT and block >> 60 in KEY_SECTION_SUBCLASSES
 
 
 def _hints(digits: str, key: MeterKey) -> list[str]:

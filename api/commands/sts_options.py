@@ -18,7 +18,12 @@ _METER, _KEY, _NEW, _TIME, _OUTPUT = "The meter", "The key", "The new key", "The
 
 MeterNumber = Annotated[
     str | None,
-    typer.Option("--meter", help="Meter number (11 or 13 digits) or its PAN (18).", metavar="DRN"),
+    typer.Option(
+        "--meter",
+        help="Meter number (11 or 13 digits) or its PAN (18).",
+        rich_help_panel=_METER,
+        metavar="DRN",
+    ),
 ]
 Sgc = Annotated[
     str | None,
