@@ -18,7 +18,7 @@ from headend.refusals import UnknownDelivery
 from headend.supply import SupplyAction, SupplyReason
 from headend.tokens import TokenResult
 
-router = APIRouter(tags=["deliveries"])
+router = APIRouter(prefix="/v1", tags=["deliveries"])
 
 
 @unique
