@@ -55,6 +55,23 @@ VectorFile = Annotated[
 STDIN_CHARACTERS = 1_000_000
 BETWEEN_GROUPS = re.compile(r"[\s-]")
 
+ISSUE_HELP = """Make tokens: all that are asked for, or none; several take rising TIDs.
+
+A TOKEN is a name, and mostly a value:
+
+\b
+electricity= water= gas= time=  kWh, m3, min: electricity=25.6
+electricity-currency= and so on money: electricity-currency=-1.00
+power-limit= unbalance-limit=   watts: power-limit=5000
+clear-credit=                   clear-credit=electricity, =water, =all
+clear-tamper                    no value
+tariff-rate= water-factor=      16 bits as they are: tariff-rate=17
+set-flag=                       set-flag=disconnect-on-tamper:on
+set-control=                    index and value: set-control=0:123
+meter-test=                     meter-test=all, =display; needs no key
+read-control= read-flag         read-control=0; needs no key
+manufacturer-test=              SUBCLASS:CONTROL:MFRCODE; needs no key
+"""
 ISSUE_EXAMPLE = (
     "Example: headend sts issue electricity=25.6 --meter 600727000000000009 --sgc 201457"
     " --krn 1 --ti 1 --test-key --explain"
@@ -71,7 +88,7 @@ CHANGE_EXAMPLE = (
 VECTORS_EXAMPLE = "Example: headend sts vectors sts.json --ea07-tables licensed.json"
 
 
-@group.command("issue", epilog=ISSUE_EXAMPLE)
+@group.command("issue", help=ISSUE_HELP, epilog=ISSUE_EXAMPLE)
 def issue(
     tokens: Tokens,
     *,
@@ -97,23 +114,6 @@ def issue(
     show_key: sts_options.ShowKey = False,
     as_json: sts_options.AsJson = False,
 ) -> None:
-    """Make tokens: all that are asked for, or none; several take rising TIDs.
-
-    A TOKEN is a name, and mostly a value:
-
-    \b
-    electricity= water= gas= time=  kWh, m3, min: electricity=25.6
-    electricity-currency= and so on money: electricity-currency=-1.00
-    power-limit= unbalance-limit=   watts: power-limit=5000
-    clear-credit=                   clear-credit=electricity, =water, =all
-    clear-tamper                    no value
-    tariff-rate= water-factor=      16 bits as they are: tariff-rate=17
-    set-flag=                       set-flag=disconnect-on-tamper:on
-    set-control=                    index and value: set-control=0:123
-    meter-test=                     meter-test=all, =display; needs no key
-    read-control= read-flag         read-control=0; needs no key
-    manufacturer-test=              SUBCLASS:CONTROL:MFRCODE; needs no key
-    """
     said = MeterSaid(meter, sgc, krn, ti, kt, base_date, ken, ea, dkga)
     source = KeySource(key_file, test_key, decoder_key_file=decoder_key_file)
     with refusals(as_json=as_json):
