@@ -206,8 +206,8 @@ def decode(
     """
     said = MeterSaid(meter, sgc, krn, ti, kt, base_date, ken, ea, dkga)
     source = KeySource(key_file, test_key, decoder_key_file=decoder_key_file)
-    memory = Memory(frozenset(stored_tid or ()), mfr_code)
     with refusals(as_json=as_json):
+        memory = Memory(frozenset(stored_tid or ()), mfr_code)
         tokens = _tokens_in(digits)
         tables = TablesSaid(ea07_tables, sample_tables)
         key = find_key(said, source, tables) if source.is_given else None

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from api.commands.sts_explain import Part, key_part, token_part
 from api.commands.sts_fields import fields_of, grouped, rows_as_json, said_by
 from api.commands.sts_keys import MeterKey
-from api.commands.sts_orders import Order, TestOrder, TimedOrder
+from api.commands.sts_orders import MeterTestOrder, Order, TimedOrder
 from protocols.sts.credit import Credit
 from protocols.sts.errors import KeyExpiredError, RangeError
 from protocols.sts.keychange import KeyChange, KeySection, require_key_type_change
@@ -104,7 +104,7 @@ def make(orders: Sequence[Order], key: MeterKey | None, timing: Timing) -> Batch
     rnds = iter(timing.rnds(len(timed)))
     contents: list[TokenContents] = []
     for order in orders:
-        if isinstance(order, TestOrder):
+        if isinstance(order, MeterTestOrder):
             contents += order.tokens
         else:
             contents.append(order.make(next(rnds), next(tids)))

@@ -27,6 +27,7 @@ from protocols.sts.keychange import (
     KeySection,
     require_key_type_change,
 )
+from protocols.sts.limits import TID_MAX, WORD16_MAX, require
 from protocols.sts.management import ClearCredit
 from protocols.sts.metertest import MeterTestToken, require_mfr_code
 from protocols.sts.tables import CreditRegister, EncryptionAlgorithm, KeyType, TokenClass
@@ -70,10 +71,16 @@ _RESULT_OF_ERROR: Sequence[tuple[type[StsError], Result]] = (
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What we were told of the meter: TIDs it keeps, the code of its manufacturer."""
+    """What we were told of the meter: TIDs it keeps, its manufacturer's code; RangeError."""
 
     stored_tids: frozenset[int] = frozenset()
     mfr_code: int | None = None
+
+    def __post_init__(self) -> None:
+        for tid in self.stored_tids:
+            require("stored_tid", tid, 0, TID_MAX)
+        if self.mfr_code is not None:
+            require("mfr_code", self.mfr_code, 0, WORD16_MAX)
 
 
 @dataclass(frozen=True, slots=True)

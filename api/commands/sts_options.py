@@ -198,6 +198,7 @@ _OPTION_OF_FIELD = {
     "moment": "--time",
     "rnd": "--rnd",
     "sgc": "--sgc",
+    "stored_tid": "--stored-tid",
     "tariff_index": "--ti",
     "three_kct": "--three-kct",
     "tid": "--tid or --time",

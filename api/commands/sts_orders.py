@@ -56,14 +56,14 @@ class TimedOrder:
 
 
 @dataclass(frozen=True, slots=True)
-class TestOrder:
+class MeterTestOrder:
     """Tokens of class 1, complete: in both forms where the meter's is not known."""
 
     name: str
     tokens: tuple[MeterTestToken, ...]
 
 
-Order = TimedOrder | TestOrder
+Order = TimedOrder | MeterTestOrder
 
 
 def order_of(text: str, *, drn_digits: int | None) -> Order:
@@ -73,7 +73,7 @@ def order_of(text: str, *, drn_digits: int | None) -> Order:
     """
     name, given, value = text.partition("=")
     if name in _TESTS:
-        return TestOrder(name, _in_form(_TESTS[name](value), drn_digits))
+        return MeterTestOrder(name, _in_form(_TESTS[name](value), drn_digits))
     reader = _TIMED.get(name)
     if reader is None:
         raise RangeError("token", _unknown(name))

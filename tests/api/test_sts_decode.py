@@ -110,6 +110,17 @@ def test_what_nobody_can_key_in_is_misuse(typed: str, problem: str):
     assert problem in told
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "problem"),
+    [
+        ("--stored-tid", "16777216", "stored_tid: must lie between 0 and 16777215"),
+        ("--mfr-code", "65536", "mfr_code: must lie between 0 and 65535"),
+    ],
+)
+def test_a_meter_cannot_know_what_does_not_fit(option: str, value: str, problem: str):
+    assert problem in refusal("decode", UNITS, *KEY, option, value)
+
+
 def test_a_mistyped_digit_is_a_crc_error():
     status, token = judged(UNITS[:-1] + "7", *KEY)
     assert (status, token["result"], token["hints"]) == (1, "CRCError", [])

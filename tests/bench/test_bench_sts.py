@@ -9,6 +9,6 @@ def test_issue_and_decode_are_measured_with_a_new_key_and_with_a_kept_one():
         for work in ("issue", "decode"):
             new, kept = (rates[f"{family}: {work}, {key}"] for key in ("new key each", "key kept"))
             assert new.per_second < kept.per_second
-            assert 0 < new.shares["deriving the key"]
+            assert new.shares["deriving the key"] > 0
             assert new.slowest <= new.per_second <= new.fastest
             assert new.limit in str(new)
