@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 
 from api import reference
 from api.auth import Doorkeeper, Gate, documented
@@ -73,10 +73,8 @@ def create_app(head_end: HeadEnd) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.head_end = head_end
-    versioned = APIRouter(prefix="/v1", dependencies=[documented])
     for noun in _NOUNS:
-        versioned.include_router(noun.router)
-    app.include_router(versioned)
+        app.include_router(noun.router, dependencies=[documented])
     app.include_router(health.probes)
     app.include_router(metrics.router)
     app.include_router(reference.router)

@@ -39,6 +39,7 @@ async def serve(
     stopping = stop or asyncio.Event()
     door = _door(settings) if settings.role is not Role.WORK else None
     with end_signals(stopping):
+        log.info("serving", role=settings.role, works=[work.name for work in head_end.works])
         async with asyncio.TaskGroup() as group:
             works = [group.create_task(_run(work), name=work.name) for work in head_end.works]
             if door is not None:

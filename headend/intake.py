@@ -12,7 +12,7 @@ from decimal import Decimal
 
 from headend.commands import ChangeKey
 from headend.deliveries import OPEN_STATES, Confirmation, Delivery, DeliveryState, Fact
-from headend.meters import Meter
+from headend.meters import Drn, Meter, TenantId
 from headend.outcomes import Outcome, write_outcome
 from headend.ports import Chance, Clock, Report, TokenSeen
 from headend.quantities import Units, fits
@@ -36,17 +36,28 @@ class Intake:
         self._store = store
         self._clock = clock
         self._chance = chance
-        self._hastened: OrderedDict[tuple[str, str], datetime] = OrderedDict()
+        self._hastened: OrderedDict[tuple[TenantId, Drn], datetime] = OrderedDict()
         self.dropped: Counter[str] = Counter()
 
     async def accept(self, reports: Sequence[Report]) -> None:
         """Take a batch in, in one transaction. Raises StoreDown; then nothing was taken."""
-        if not reports:
-            return
         now = self._clock.now()
+        worth = [report for report in reports if self._tells_something(report, now=now)]
+        if not worth:
+            return
         async with self._store.begin() as tx:
-            for report in reports:
+            for report in worth:
                 await self._take(tx, report, now=now)
+
+    def _tells_something(self, report: Report, *, now: datetime) -> bool:
+        """More than that a meter is alive which was so a moment ago."""
+        if report.readings or report.events or report.tokens or report.supply is not None:
+            return True
+        return report.alive and not self._hastened_lately(report.tenant, report.drn, now=now)
+
+    def _hastened_lately(self, tenant: TenantId, drn: Drn, *, now: datetime) -> bool:
+        last = self._hastened.get((tenant, drn))
+        return last is not None and now - last < HASTEN_EVERY
 
     async def _take(self, tx: Transaction, report: Report, *, now: datetime) -> None:
         meter = await tx.meters.find(report.tenant, report.drn)
@@ -84,10 +95,9 @@ class Intake:
 
     async def _alive(self, tx: Transaction, meter: Meter, *, now: datetime) -> None:
         """A meter that speaks can be sent to: its deliveries need not wait out their back-off."""
-        key = (str(meter.tenant), str(meter.drn))
-        last = self._hastened.get(key)
-        if last is not None and now - last < HASTEN_EVERY:
+        if self._hastened_lately(meter.tenant, meter.drn, now=now):
             return
+        key = (meter.tenant, meter.drn)
         self._hastened[key] = now
         self._hastened.move_to_end(key)
         if len(self._hastened) > HASTEN_KNOWN:

@@ -178,7 +178,8 @@ async def _settle_recharge(
         supply=outcome.supply,
         taken=_taken_amount(recharge, delivery, outcome),
     )
-    await tx.recharges.save(after, was=recharge.state)
+    if replace(after, changed_at=recharge.changed_at) != recharge:
+        await tx.recharges.save(after, was=recharge.state)
     if after.state in UNLIT_STATES and delivery.state is DeliveryState.DONE:
         look_at = now + timedelta(seconds=SUPPLY_LOOK_FIRST_S)
         await tx.polls.hasten(delivery.tenant, delivery.drn, due_at=look_at)

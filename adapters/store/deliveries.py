@@ -1,6 +1,6 @@
 """Deliveries in the database: leases, deadlines, and what is due to people."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TypeAlias
 
@@ -22,7 +22,7 @@ from adapters.store.columns import MOMENT, literals
 from adapters.store.delivery_rows import REMOTE, born, changing, delivery_of
 from adapters.store.inserts import new_only
 from adapters.store.meters import meter_of
-from adapters.store.statements import Statements
+from adapters.store.statements import Parameters, Statements
 from adapters.store.tables import SENDABLE_STATES, deliveries, meters, tokens
 from adapters.store.tokens import token_of
 from adapters.store.turns import first_of_its_meter, unhindered, waits_for
@@ -57,15 +57,23 @@ def _one_of(tenant: ColumnElement[str], ident: ColumnElement[str]) -> ColumnElem
     )
 
 
-def _claiming(statement: Select[tuple[object, ...]]) -> Select[tuple[object, ...]]:
+# Made twice, once: a transaction that writes locks what it reads.
+_Reads: TypeAlias = Mapping[bool, Select[tuple[object, ...]]]
+
+
+def _locking(statement: Select[tuple[object, ...]]) -> _Reads:
+    return {False: statement, True: statement.with_for_update()}
+
+
+def _claiming(statement: Select[tuple[object, ...]]) -> _Reads:
     """Rows that another worker holds are not waited for."""
-    return statement.with_for_update(skip_locked=True)
+    return {False: statement, True: statement.with_for_update(skip_locked=True)}
 
 
 _ADD = new_only(deliveries)
-_FIND = select(deliveries).where(_TENANT, _c.id == bindparam("id_"))
-_OF = select(deliveries).where(_TENANT, _c.recharge_id == bindparam("recharge"))
-_OF_METER = (
+_FIND = _locking(select(deliveries).where(_TENANT, _c.id == bindparam("id_")))
+_OF = _locking(select(deliveries).where(_TENANT, _c.recharge_id == bindparam("recharge")))
+_OF_METER = _locking(
     select(deliveries)
     .where(*_METER, _c.state.in_(bindparam("states", expanding=True)))
     .order_by(*_IN_DUE_TIME)
@@ -108,19 +116,19 @@ _TOKENS_OF_ALL = (
 _NEXT_DUE = select(func.min(_c.not_before).label("due_at")).where(
     waits_for(_BUS, deliveries), unhindered(deliveries)
 )
-_LAPSED = (
+_LAPSED = _claiming(
     select(deliveries)
     .where(_c.state.in_(literals([DeliveryState.SENDING])), _c.lease_until <= _NOW)
     .order_by(_c.lease_until, _c.tenant, _c.id)
     .limit(_LIMIT)
 )
-_SENDING = (
+_SENDING = _claiming(
     select(deliveries)
     .where(_c.state.in_(literals([DeliveryState.SENDING])), _c.bus == _BUS)
     .order_by(_c.lease_until, _c.tenant, _c.id)
     .limit(_LIMIT)
 )
-_DUE_TO_PEOPLE = (
+_DUE_TO_PEOPLE = _claiming(
     select(deliveries)
     .where(
         _SENDABLE,
@@ -137,7 +145,7 @@ _DUE_TO_PEOPLE = (
     .order_by(_c.created_at, _c.tenant, _c.id)
     .limit(_LIMIT)
 )
-_TO_TELL = (
+_TO_TELL = _claiming(
     select(deliveries)
     .where(
         _c.state.in_(literals([DeliveryState.DONE])),
@@ -229,16 +237,16 @@ class SqlDeliveries:
             await self._run.change(_SAVE_LEASED, parameters | {"lease": lease_id}, what=what)
 
     async def lapsed(self, *, now: datetime, limit: int) -> Sequence[Delivery]:
-        return await self._due(_LAPSED, {"now": now, "limit_": limit})
+        return await self._many(_LAPSED, {"now": now, "limit_": limit})
 
     async def sending(self, bus: BusName, *, limit: int) -> Sequence[Delivery]:
-        return await self._due(_SENDING, {"bus_": bus, "limit_": limit})
+        return await self._many(_SENDING, {"bus_": bus, "limit_": limit})
 
     async def due_to_people(self, *, now: datetime, limit: int) -> Sequence[Delivery]:
-        return await self._due(_DUE_TO_PEOPLE, {"now": now, "limit_": limit})
+        return await self._many(_DUE_TO_PEOPLE, {"now": now, "limit_": limit})
 
     async def to_tell(self, *, now: datetime, limit: int) -> Sequence[Delivery]:
-        return await self._due(_TO_TELL, {"now": now, "limit_": limit})
+        return await self._many(_TO_TELL, {"now": now, "limit_": limit})
 
     async def next_due(self, bus: BusName, *, now: datetime) -> datetime | None:
         """Those that another one of their meter holds back are left out: they are woken by it."""
@@ -248,9 +256,8 @@ class SqlDeliveries:
     async def of_meter(
         self, tenant: TenantId, drn: Drn, *, states: frozenset[DeliveryState]
     ) -> Sequence[Delivery]:
-        statement = _OF_METER.with_for_update() if self._run.locks else _OF_METER
         parameters = {"tenant_": tenant, "drn_": drn, "states": sorted(states)}
-        return [delivery_of(row) for row in await self._run.rows(statement, parameters)]
+        return await self._many(_OF_METER, parameters)
 
     async def hasten(self, tenant: TenantId, drn: Drn, *, now: datetime) -> int:
         return await self._run.changed(_HASTEN, {"tenant_": tenant, "drn_": drn, "now": now})
@@ -259,18 +266,12 @@ class SqlDeliveries:
         row = await self._run.row(_OPENED_SINCE, {"ordered": ordered_by, "since": since})
         return 0 if row is None else row.opened
 
-    async def _one(
-        self, statement: Select[tuple[object, ...]], parameters: dict[str, object]
-    ) -> Delivery | None:
-        locked = statement.with_for_update() if self._run.locks else statement
-        row = await self._run.row(locked, parameters)
+    async def _one(self, reads: _Reads, parameters: Parameters) -> Delivery | None:
+        row = await self._run.row(reads[self._run.locks], parameters)
         return None if row is None else delivery_of(row)
 
-    async def _due(
-        self, statement: Select[tuple[object, ...]], parameters: dict[str, object]
-    ) -> Sequence[Delivery]:
-        claimed = _claiming(statement) if self._run.locks else statement
-        rows = await self._run.rows(claimed, parameters)
+    async def _many(self, reads: _Reads, parameters: Parameters) -> Sequence[Delivery]:
+        rows = await self._run.rows(reads[self._run.locks], parameters)
         return [delivery_of(row) for row in rows]
 
     async def _tokens_of(self, leased: Sequence[Delivery]) -> dict[_Key, list[Token]]:

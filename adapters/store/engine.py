@@ -6,7 +6,7 @@ process waited for. PostgreSQL: READ COMMITTED, with a bound on every wait.
 
 import asyncio
 import os
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -113,8 +113,13 @@ def _sqlite_engine(url: URL, *, writes: bool, pool_size: int) -> AsyncEngine:
 
 
 def _make_private(file: Path) -> None:
-    """Token digits are in it: a new file is for its owner only."""
-    os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
+    """Token digits are in it: a new file is for its owner only.
+
+    One that exists is never opened here: closing it again would drop the locks that this process
+    holds on it (POSIX), and another process would then take away the log under our connections.
+    """
+    with suppress(FileExistsError):
+        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 
 
 def _set_up(fresh: DBAPIConnection, _: ConnectionPoolEntry, *, writes: bool) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import String, bindparam, column, select, values
+from sqlalchemy import String, bindparam, literal_column, select, union_all
 
 from adapters.store.columns import literals
 from adapters.store.cursors import Listing
@@ -18,12 +18,11 @@ _END_OF_TIME = datetime(9999, 1, 1, tzinfo=UTC)
 
 _c = readings.c
 _ADD = {dialect: statement.returning(_c.type) for dialect, statement in new_only(readings).items()}
-# One look into the primary key for each type, however long the history is.
-_type = (
-    values(column("type", String), name="types")
-    .data([(type_.value,) for type_ in ReadingType])
-    .cte()
-)
+# One look into the primary key for each type, however long the history is. `values()` would be
+# shorter, but SQLAlchemy compiles it anew each time.
+_type = union_all(
+    *(select(literal_column(f"'{type_.value}'", String).label("type")) for type_ in ReadingType)
+).cte("types")
 _newer = readings.alias("newer")
 _newest_at = (
     select(_newer.c.taken_at)

@@ -1,6 +1,6 @@
 """`headend meters`: bring meters in from a file, and list them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -13,6 +13,7 @@ from api.commands.meters_file import (
     Fault,
     FileRefused,
     MetersFile,
+    Row,
     read_meters,
     write_refused,
 )
@@ -137,22 +138,27 @@ async def check_rows(found: MetersFile, store: Store, desk: MeterDesk, tenant: T
         for row in _tracked(found.sound(), "looking into the store"):
             if row.cells["drn"] in known:
                 found.faults.append(Fault(row.line, "drn", "this meter is in the store already"))
-            elif row.point and await tx.usage_points.find(tenant, row.point.id):
-                _check_point(found, row.line, row.cells)
+            elif row.point and _says_otherwise(
+                row, await tx.usage_points.find(tenant, row.point.id)
+            ):
+                problem = "the store describes this usage point in another way; change it there"
+                found.faults.append(Fault(row.line, "usage_point", problem))
 
 
-def _check_point(found: MetersFile, line: int, cells: Mapping[str, str]) -> None:
-    """A usage point that is there already stays as it is, and a file may not say otherwise."""
-    for column in ("contact_sms", "contact_email", "language", "protected"):
-        if cells.get(column):
-            problem = "this usage point is in the store already: leave it empty, or change it there"
-            found.faults.append(Fault(line, column, problem))
-            return
+def _says_otherwise(row: Row, known: UsagePoint | None) -> bool:
+    """A usage point that is in the store stays as it is, and no file may describe it otherwise."""
+    told = row.point
+    if told is None or known is None or not row.describes_point:
+        return False
+    was = (known.contacts, known.language, known.protected)
+    return was != (told.contacts, told.language, told.protected)
 
 
 async def apply_rows(found: MetersFile, store: Store, desk: MeterDesk, tenant: TenantId) -> int:
     rows = found.sound()
-    points = {row.point.id: row.point for row in rows if row.point}
+    # One line describes it, others may only name it.
+    naming = sorted(rows, key=lambda row: row.describes_point)
+    points = {row.point.id: row.point for row in naming if row.point}
     async with store.begin() as tx:
         await tx.tenants.ensure(tenant, new_clock().now())
         for point in _tracked(list(points.values()), "writing usage points"):

@@ -30,6 +30,8 @@ OPTIONAL = (
     "protected",
     "currency",
 )
+# The columns that describe a usage point.
+DESCRIBING = ("contact_sms", "contact_email", "language", "protected")
 # A file of refused rows tells why in this column; brought in again it is not read.
 REASON = "error"
 MAX_BYTES = 64 * 1024 * 1024
@@ -62,6 +64,11 @@ class Row:
     cells: Mapping[str, str]
     meter: Meter | None = None
     point: UsagePoint | None = None
+
+    @property
+    def describes_point(self) -> bool:
+        """The line tells something of its usage point, and does not only name it."""
+        return any(self.cells.get(name) for name in DESCRIBING)
 
 
 @dataclass(slots=True)
@@ -212,11 +219,7 @@ def _number(name: str, text: str) -> object:
 def _point(
     line: int, cells: Mapping[str, str], faults: list[Fault], *, tenant: TenantId, now: datetime
 ) -> UsagePoint | None:
-    described = [
-        name
-        for name in ("contact_sms", "contact_email", "language", "protected")
-        if cells.get(name)
-    ]
+    described = [name for name in DESCRIBING if cells.get(name)]
     ident = cells.get("usage_point", "")
     if not ident:
         if described:
@@ -263,7 +266,7 @@ def _find_repeats(file: MetersFile) -> None:
         drn = row.cells.get("drn", "")
         if drn and (first := meters.setdefault(drn, row.line)) != row.line:
             file.faults.append(Fault(row.line, "drn", f"the same number stands in line {first}"))
-        if row.point is None:
+        if row.point is None or not row.describes_point:
             continue
         known = points.setdefault(row.point.id, row)
         if known.point != row.point:

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Annotated
 
+import structlog
 import typer
 
 from api.commands.telling import Config, told
@@ -11,7 +12,11 @@ from api.serving import serve
 from api.settings import Role, Settings, load_settings
 from api.wiring import head_end
 
+# EX_SOFTWARE of sysexits.h: a supervisor starts us again, and the leases bring the work back.
+FAULT = 70
 EPILOG = "Example: headend serve --config /etc/headend/headend.toml"
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 def serve_command(
@@ -27,7 +32,11 @@ def serve_command(
         if role is not None:
             settings = settings.model_copy(update={"role": role})
         configure_logs(level=settings.log_level)
-        asyncio.run(_serve(settings))
+        try:
+            asyncio.run(_serve(settings))
+        except BaseExceptionGroup:
+            log.critical("a fault of ours ended the process", exc_info=True)
+            raise typer.Exit(FAULT) from None
 
 
 async def _serve(settings: Settings) -> None:

@@ -40,11 +40,13 @@ group = typer.Typer(
     no_args_is_help=True,
 )
 Tokens = Annotated[
-    list[str], typer.Argument(metavar="TOKEN...", help="What to make: name=value, see below.")
+    list[str], typer.Argument(metavar="TOKEN", help="What to make; several are possible.")
 ]
 Digits = Annotated[
     list[str],
-    typer.Argument(metavar="DIGITS...", help="Tokens of 20 digits; one may be in groups."),
+    typer.Argument(
+        metavar="DIGITS", help="20 digits each, one token may be in groups; - reads them."
+    ),
 ]
 VectorFile = Annotated[
     Path, typer.Argument(metavar="FILE", help='JSON: {"vectors": [{"id", "kind", ...}]}.')
@@ -53,6 +55,23 @@ VectorFile = Annotated[
 STDIN_CHARACTERS = 1_000_000
 BETWEEN_GROUPS = re.compile(r"[\s-]")
 
+ISSUE_HELP = """Make tokens: all that are asked for, or none; several take rising TIDs.
+
+A TOKEN is a name, and mostly a value:
+
+\b
+electricity= water= gas= time=  kWh, m3, min: electricity=25.6
+electricity-currency= and so on money: electricity-currency=-1.00
+power-limit= unbalance-limit=   watts: power-limit=5000
+clear-credit=                   clear-credit=electricity, =water, =all
+clear-tamper                    no value
+tariff-rate= water-factor=      16 bits as they are: tariff-rate=17
+set-flag=                       set-flag=disconnect-on-tamper:on
+set-control=                    index and value: set-control=0:123
+meter-test=                     meter-test=all, =display; needs no key
+read-control= read-flag         read-control=0; needs no key
+manufacturer-test=              SUBCLASS:CONTROL:MFRCODE; needs no key
+"""
 ISSUE_EXAMPLE = (
     "Example: headend sts issue electricity=25.6 --meter 600727000000000009 --sgc 201457"
     " --krn 1 --ti 1 --test-key --explain"
@@ -69,7 +88,7 @@ CHANGE_EXAMPLE = (
 VECTORS_EXAMPLE = "Example: headend sts vectors sts.json --ea07-tables licensed.json"
 
 
-@group.command("issue", epilog=ISSUE_EXAMPLE)
+@group.command("issue", help=ISSUE_HELP, epilog=ISSUE_EXAMPLE)
 def issue(
     tokens: Tokens,
     *,
@@ -95,20 +114,6 @@ def issue(
     show_key: sts_options.ShowKey = False,
     as_json: sts_options.AsJson = False,
 ) -> None:
-    """Make tokens: all that are asked for, or none; several take rising TIDs.
-
-    \b
-    electricity= water= gas= time=       credit in kWh, m3, min: electricity=25.6
-    electricity-currency= water-... ...  credit in money: electricity-currency=-1.00
-    power-limit= unbalance-limit=        watts: power-limit=5000
-    clear-credit=                        electricity, ..., all: clear-credit=all
-    clear-tamper                         no value
-    tariff-rate= water-factor=           raw 16 bits: tariff-rate=17
-    set-flag= set-control=               set-flag=disconnect-on-tamper:on  set-control=0:123
-    meter-test=                          all, display, krn, ...: needs no key
-    read-control= read-flag              read-control=0: needs no key
-    manufacturer-test=                   SUBCLASS:CONTROL:MFRCODE, as in 6:0x1:0x21
-    """
     said = MeterSaid(meter, sgc, krn, ti, kt, base_date, ken, ea, dkga)
     source = KeySource(key_file, test_key, decoder_key_file=decoder_key_file)
     with refusals(as_json=as_json):
@@ -117,7 +122,7 @@ def issue(
         timed = any(isinstance(order, TimedOrder) for order in orders)
         tables = TablesSaid(ea07_tables, sample_tables)
         key = find_key(said, source, tables) if timed else None
-        moment = moment_in(time, new_clock().now())
+        moment = moment_in(time, new_clock().now(), tid=tid)
         timing = Timing(moment, tid, last_tid, rnd, new_chance().nibble)
         batch = make(orders, key, timing)
         _tell_batch(batch, explain=explain, show_key=show_key, as_json=as_json)
@@ -201,8 +206,8 @@ def decode(
     """
     said = MeterSaid(meter, sgc, krn, ti, kt, base_date, ken, ea, dkga)
     source = KeySource(key_file, test_key, decoder_key_file=decoder_key_file)
-    memory = Memory(frozenset(stored_tid or ()), mfr_code)
     with refusals(as_json=as_json):
+        memory = Memory(frozenset(stored_tid or ()), mfr_code)
         tokens = _tokens_in(digits)
         tables = TablesSaid(ea07_tables, sample_tables)
         key = find_key(said, source, tables) if source.is_given else None

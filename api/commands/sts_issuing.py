@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from api.commands.sts_explain import Part, key_part, token_part
 from api.commands.sts_fields import fields_of, grouped, rows_as_json, said_by
 from api.commands.sts_keys import MeterKey
-from api.commands.sts_orders import Order, TestOrder, TimedOrder
+from api.commands.sts_orders import MeterTestOrder, Order, TimedOrder
 from protocols.sts.credit import Credit
 from protocols.sts.errors import KeyExpiredError, RangeError
 from protocols.sts.keychange import KeyChange, KeySection, require_key_type_change
@@ -83,10 +83,12 @@ class Timing:
         return next_tid(key.base_date, moment, last)
 
 
-def moment_in(text: str | None, now: datetime) -> datetime:
+def moment_in(text: str | None, now: datetime, *, tid: int | None = None) -> datetime:
     """The time of issue, aware, UTC unless it says else; RangeError when it is none."""
     if text is None:
         return now
+    if tid is not None:
+        raise RangeError("tid", "stands for a time; give one of them")
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -102,7 +104,7 @@ def make(orders: Sequence[Order], key: MeterKey | None, timing: Timing) -> Batch
     rnds = iter(timing.rnds(len(timed)))
     contents: list[TokenContents] = []
     for order in orders:
-        if isinstance(order, TestOrder):
+        if isinstance(order, MeterTestOrder):
             contents += order.tokens
         else:
             contents.append(order.make(next(rnds), next(tids)))
@@ -171,6 +173,9 @@ def as_json(batch: Batch, *, explain: bool, show_key: bool) -> dict[str, object]
         "tokens": [
             {
                 "token": made.digits,
+                "class": int(made.contents.token_class),
+                "subclass": int(made.contents.subclass),
+                "tid": made.contents.tid if isinstance(made.contents, TimedContents) else None,
                 "fields": rows_as_json(fields_of(made.contents, base, show_key=shown)),
             }
             for made in batch.tokens

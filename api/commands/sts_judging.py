@@ -27,6 +27,7 @@ from protocols.sts.keychange import (
     KeySection,
     require_key_type_change,
 )
+from protocols.sts.limits import TID_MAX, WORD16_MAX, require
 from protocols.sts.management import ClearCredit
 from protocols.sts.metertest import MeterTestToken, require_mfr_code
 from protocols.sts.tables import CreditRegister, EncryptionAlgorithm, KeyType, TokenClass
@@ -70,10 +71,16 @@ _RESULT_OF_ERROR: Sequence[tuple[type[StsError], Result]] = (
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What we were told of the meter: TIDs it keeps, the code of its manufacturer."""
+    """What we were told of the meter: TIDs it keeps, its manufacturer's code; RangeError."""
 
     stored_tids: frozenset[int] = frozenset()
     mfr_code: int | None = None
+
+    def __post_init__(self) -> None:
+        for tid in self.stored_tids:
+            require("stored_tid", tid, 0, TID_MAX)
+        if self.mfr_code is not None:
+            require("mfr_code", self.mfr_code, 0, WORD16_MAX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +127,10 @@ def assembled(judgements: Sequence[Judgement], key: MeterKey, *, show_key: bool)
     if held.missing:
         missing = ", ".join(str(number) for number in held.missing)
         return [Row("set", "not complete", f"missing: section {missing}")]
-    change = held.assemble()
+    try:
+        change = held.assemble()
+    except RangeError as error:
+        return [Row("set", Result.RANGE.value, str(error))]
     sgc = "not in this set" if change.sgc is None else f"{change.sgc:06d}"
     return [
         Row("set", "complete", "key, KEN, KRN, KT, TI and SGC change together"),
@@ -230,7 +240,7 @@ def _raw_rows(digits: str, key: MeterKey | None, *, show_key: bool) -> list[Row]
     """The fields of a genuine block whose meaning is reserved or impossible."""
     block = _clear_block(digits, key)
     subclass = Row("sub-class", str(block >> 60))
-    if key is None or (not show_key and _may_hold_key(block)):
+    if key is None or (not show_key and _may_hold_key(digits, block)):
         return [subclass]
     raw = TimedContent.unpack(block >> CRC_BITS)
     return [
@@ -253,8 +263,9 @@ def _crc_row(block: int) -> Row:
     return Row("CRC", f"{block & 0xFFFF:04x}", "authentic")
 
 
-def _may_hold_key(block: int) -> bool:
-    return block >> 60 in KEY_SECTION_SUBCLASSES
+def _may_hold_key(digits: str, block: int) -> bool:
+    token_class, _ = block_of(digits)
+    return token_class is TokenClass.MANAGEMENT and block >> 60 in KEY_SECTION_SUBCLASSES
 
 
 def _hints(digits: str, key: MeterKey) -> list[str]:

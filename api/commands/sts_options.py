@@ -18,7 +18,12 @@ _METER, _KEY, _NEW, _TIME, _OUTPUT = "The meter", "The key", "The new key", "The
 
 MeterNumber = Annotated[
     str | None,
-    typer.Option("--meter", help="Meter number (11 or 13 digits) or its PAN (18).", metavar="DRN"),
+    typer.Option(
+        "--meter",
+        help="Meter number (11 or 13 digits) or its PAN (18).",
+        rich_help_panel=_METER,
+        metavar="DRN",
+    ),
 ]
 Sgc = Annotated[
     str | None,
@@ -193,6 +198,7 @@ _OPTION_OF_FIELD = {
     "moment": "--time",
     "rnd": "--rnd",
     "sgc": "--sgc",
+    "stored_tid": "--stored-tid",
     "tariff_index": "--ti",
     "three_kct": "--three-kct",
     "tid": "--tid or --time",

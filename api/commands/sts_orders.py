@@ -12,6 +12,7 @@ from fractions import Fraction
 from functools import partial
 from typing import TypeVar
 
+from protocols.sts.amount import CURRENCY_MAX, UNITS_MAX
 from protocols.sts.credit import CreditCurrency, CreditUnits
 from protocols.sts.errors import RangeError
 from protocols.sts.limits import WORD16_MAX, require
@@ -55,14 +56,14 @@ class TimedOrder:
 
 
 @dataclass(frozen=True, slots=True)
-class TestOrder:
+class MeterTestOrder:
     """Tokens of class 1, complete: in both forms where the meter's is not known."""
 
     name: str
     tokens: tuple[MeterTestToken, ...]
 
 
-Order = TimedOrder | TestOrder
+Order = TimedOrder | MeterTestOrder
 
 
 def order_of(text: str, *, drn_digits: int | None) -> Order:
@@ -72,7 +73,7 @@ def order_of(text: str, *, drn_digits: int | None) -> Order:
     """
     name, given, value = text.partition("=")
     if name in _TESTS:
-        return TestOrder(name, _in_form(_TESTS[name](value), drn_digits))
+        return MeterTestOrder(name, _in_form(_TESTS[name](value), drn_digits))
     reader = _TIMED.get(name)
     if reader is None:
         raise RangeError("token", _unknown(name))
@@ -91,11 +92,16 @@ _Reader = Callable[[str], Callable[[int, int], TimedContents]]
 
 def _units(subclass: CreditSubclass, text: str) -> Callable[[int, int], TimedContents]:
     tenths = _steps("amount", text, TENTHS)
+    if not 0 <= tenths <= UNITS_MAX:
+        largest = f"{UNITS_MAX // TENTHS}.{UNITS_MAX % TENTHS}"
+        raise RangeError("amount", f"must lie between 0 and {largest}")
     return lambda rnd, tid: CreditUnits(subclass, rnd, tid, tenths)
 
 
 def _currency(subclass: CreditSubclass, text: str) -> Callable[[int, int], TimedContents]:
     amount = _steps("amount", text, CURRENCY_STEPS)
+    if abs(amount) > CURRENCY_MAX:
+        raise RangeError("amount", "is more than the largest amount of currency in a token")
     return lambda _rnd, tid: CreditCurrency(subclass, tid, amount)
 
 

@@ -23,7 +23,7 @@ from headend.deliveries import Confirmation, DeliveryMethod, DeliveryState, Fact
 from headend.supply import SupplyAction, SupplyReason
 from headend.tokens import ManagementKind, ManagementOrder
 
-router = APIRouter(tags=["deliveries"])
+router = APIRouter(prefix="/v1", tags=["deliveries"])
 
 
 @unique

@@ -14,7 +14,7 @@ from api.routes.meters import FORM, DrnOfPath
 from headend import refusals
 from headend.events import EventType, MeterEvent, Severity
 
-router = APIRouter(tags=["events"])
+router = APIRouter(prefix="/v1", tags=["events"])
 
 
 class EventTold(Told):

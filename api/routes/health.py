@@ -13,7 +13,7 @@ from headend.errors import StoreDown
 from headend.meters import BusName, TenantId
 
 probes = APIRouter(tags=["health"])
-router = APIRouter(tags=["health"])
+router = APIRouter(prefix="/v1", tags=["health"])
 
 # A command that nobody has taken up for so long after its time: nobody serves that bus.
 OVERDUE = timedelta(seconds=60)

@@ -26,7 +26,7 @@ from headend.deliveries import Delivery
 from headend.meters import Drn, Meter
 from headend.supply import SupplyAction
 
-router = APIRouter(tags=["meters"])
+router = APIRouter(prefix="/v1", tags=["meters"])
 DrnOfPath = Annotated[Drn, Depends(drn_of_path)]
 FORM = (refusals.MalformedMeterNumber, refusals.WrongCheckDigit)
 CONTENT = (

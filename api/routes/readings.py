@@ -13,7 +13,7 @@ from api.routes.meters import FORM, DrnOfPath
 from headend import refusals
 from headend.readings import Quality, Reading, ReadingType
 
-router = APIRouter(tags=["readings"])
+router = APIRouter(prefix="/v1", tags=["readings"])
 
 
 class ReadingTold(Told):

@@ -26,7 +26,7 @@ from headend.recharges import RechargeState
 from headend.store import RechargeFilter
 from headend.supply_groups import Reveal
 
-router = APIRouter(tags=["recharges"])
+router = APIRouter(prefix="/v1", tags=["recharges"])
 
 IdempotencyKey = Annotated[
     str | None,

@@ -24,7 +24,7 @@ from headend.meters import TenantId
 from headend.store import Store
 from headend.supply_groups import DEFAULT_DEADLINE_S, DEFAULT_FALLBACK_S, Reveal, SupplyGroup
 
-router = APIRouter(tags=["supply groups"])
+router = APIRouter(prefix="/v1", tags=["supply groups"])
 DAY_S = 24 * 3600
 SgcPath = Annotated[str, Path(pattern=r"^[0-9]{6}$", description="Supply group code: 6 digits.")]
 

@@ -20,7 +20,7 @@ from headend.meters import TenantId, UsagePointId
 from headend.store import Store
 from headend.usage_points import UsagePoint
 
-router = APIRouter(tags=["usage points"])
+router = APIRouter(prefix="/v1", tags=["usage points"])
 Language = Annotated[
     str, StringConstraints(max_length=35, pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$")
 ]

@@ -1,7 +1,7 @@
 """Figures: what a bench found, and the loop that counts how often something can be done."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -28,3 +28,67 @@ class Figure:
 
     def __str__(self) -> str:
         return f"{self.what:<48}{self.per_second:>12,.0f}/s{self.cpu_us:>12,.1f} us CPU each"
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """So many a second, and how long each took, in milliseconds: half of them less than p50.
+
+    `late` counts those that were not done while callers waited. `spin_ms` is a fixed piece of work,
+    done before and after: what it takes more than usual, the machine gave to others.
+    """
+
+    what: str
+    per_second: float
+    cpu_us: float
+    answered_p50_ms: float
+    answered_p99_ms: float
+    confirmed_p50_ms: float
+    confirmed_p99_ms: float
+    count: int
+    late: int
+    spin_ms: tuple[float, float]
+
+    def __str__(self) -> str:
+        before, after = self.spin_ms
+        told = (
+            f"{self.what:<48}{self.per_second:>12,.1f}/s{self.cpu_us:>12,.0f} us CPU each",
+            _times("answered", self.answered_p50_ms, self.answered_p99_ms),
+            _times("confirmed", self.confirmed_p50_ms, self.confirmed_p99_ms)
+            + f"   ({self.count} in time, {self.late} late; spin {before:.0f}, {after:.0f} ms)",
+        )
+        return "\n".join(told)
+
+
+@dataclass(frozen=True, slots=True)
+class Breakdown:
+    """Where the processor time goes at some rate: in shares, and in counted things for each."""
+
+    what: str
+    per_second: float
+    shares: Mapping[str, float]
+    counts: Mapping[str, float]
+
+    def __str__(self) -> str:
+        each = ", ".join(f"{number:.1f} {name}" for name, number in self.counts.items())
+        rows = [f"    {share:>5.1%}  {room}" for room, share in self.shares.items()]
+        head = f"{self.what:<48}{self.per_second:>12,.1f}/s while sampled; {each} each"
+        return "\n".join([head, *rows])
+
+
+def _times(what: str, p50_ms: float, p99_ms: float) -> str:
+    return f"    {what:<10}p50 {p50_ms:>7,.0f} ms   p99 {p99_ms:>7,.0f} ms"
+
+
+def percentile_ms(seconds: Sequence[float], share: float) -> float:
+    """The time that this share of them stays within, in milliseconds."""
+    ordered = sorted(seconds)
+    place = min(len(ordered) - 1, int(len(ordered) * share))
+    return round(ordered[place] * 1000, 1)
+
+
+def spin_ms() -> float:
+    """How long a fixed piece of work takes now."""
+    began = time.perf_counter()
+    sum(number * number for number in range(300_000))
+    return round((time.perf_counter() - began) * 1000, 1)

@@ -42,7 +42,7 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="make bench",
         description="Measure what a head-end on this machine can carry.",
-        epilog='For example: make bench ARGS="tokens --seconds 5"',
+        epilog='For example: make bench ARGS="sts --seconds 5"',
     )
     parser.add_argument(
         "subject", nargs="*", help=f"what to measure: {', '.join(subjects())}; else all of it"

@@ -151,6 +151,18 @@ async def test_strangers_are_counted_and_not_believed(world):
     assert not await readings_of(world)
 
 
+async def test_a_meter_that_only_shows_that_it_is_alive_costs_no_transaction_each_time(world):
+    fuse = Fuse()
+    intake = world.process(fuse).intake
+    alive = Report(tenant=TENANT, drn=DRN, bus=BUS, address=DRN)
+    for _ in range(10):
+        await intake.accept((alive,))
+    assert fuse.seen == 2, "before and after one commit"
+    await asyncio.sleep(61)
+    await intake.accept((alive,))
+    assert fuse.seen == 4
+
+
 async def test_a_meter_that_speaks_is_sent_to_at_once(world):
     meter = world.meters[DRN]
     meter.faults.silent = True

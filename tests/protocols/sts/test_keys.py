@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from protocols.sts.drn import Drn, MeterPan
 from protocols.sts.errors import RangeError, UnsupportedError
-from protocols.sts.keys import DecoderKey, VendingKey, control_block, derive, pan_block
+from protocols.sts.keys import DecoderKey, VendingKey, control_block, derive, kdf_input, pan_block
 from protocols.sts.tables import BaseDate, Dkga, EncryptionAlgorithm, KeyType
 
 PAN = MeterPan("600727000000000009")
@@ -165,3 +165,11 @@ def test_a_control_block_takes_only_what_fits(field: str, value: int):
 def test_a_control_block_holds_decimal_digits():
     block = control_block(key_type=KeyType.UNIQUE, sgc=123_456, tariff_index=1, krn=1)
     assert block.hex() == "2123456011ffffff"
+
+
+def test_the_input_of_dkga04_is_49_bytes_of_items_after_their_lengths():
+    message = kdf_input(vending_key(), PAN, tariff_index=1, algorithm=EncryptionAlgorithm.STA)
+    assert message == bytes.fromhex(
+        "04 023034 023134 023037 023031 00 04 06323031343537 0132 0131"
+        " 12363030373237303030303030303030303039 00000040"
+    )
