@@ -87,7 +87,7 @@ class Site:
 
 async def a_world(profile: str, address: str, **settings: Any) -> World:
     world = World(MemoryStore())
-    await world.set_up(DRN, processing_s=0.05, **settings)
+    await world.set_up(DRN, processing_s=0.05)
     key = KeyToImport(sgc=SGC, krn=2, base_date=2014, ken=255, mark="test", key=OTHER_KEY)
     now = world.clock.now()
     await import_keys(world.store, world.masters, [key], tenant=TENANT, now=now)
@@ -107,8 +107,8 @@ def a_process(world: World, driver: Driver) -> Process:
 
 
 @asynccontextmanager
-async def over_modbus(_: Mosquitto, **settings: object) -> AsyncIterator[Site]:
-    world = await a_world("stsm", str(UNIT), **settings)
+async def over_modbus(_: Mosquitto) -> AsyncIterator[Site]:
+    world = await a_world("stsm", str(UNIT))
     meter = world.meters[DRN]
     unit = ModbusUnit(StsmRegisters(meter, exponent=-2), meter, meter.faults)
     async with SimulatedLine({UNIT: unit}, clock=world.clock) as simulated:
@@ -121,10 +121,8 @@ async def over_modbus(_: Mosquitto, **settings: object) -> AsyncIterator[Site]:
 
 
 @asynccontextmanager
-async def over_mqtt(
-    broker: Mosquitto, *, verbs: tuple[str, ...] = VERBS, **settings: object
-) -> AsyncIterator[Site]:
-    world = await a_world("amr-v1", "gw-1", **settings)
+async def over_mqtt(broker: Mosquitto, *, verbs: tuple[str, ...] = VERBS) -> AsyncIterator[Site]:
+    world = await a_world("amr-v1", "gw-1")
     gateway = MqttGateway(
         "gw-1",
         {str(drn): meter for drn, meter in world.meters.items()},

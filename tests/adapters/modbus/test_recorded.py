@@ -20,7 +20,7 @@ from headend.errors import (
     Unsupported,
     WireError,
 )
-from headend.meters import BusName, Drn, Meter, ProfileName, Route
+from headend.meters import BusName, Drn, KeyType, Meter, ProfileName, Route, StsConfiguration
 from headend.ports import Session
 from headend.readings import ReadingType
 from headend.supply import Contacts, ControlState, SupplyAction, SupplyReason, SupplyState
@@ -41,9 +41,10 @@ class StillClock:
         return NOW
 
 
-def the_meter(profile: str) -> Meter:
+def the_meter(profile: str, *, currency: str | None = None) -> Meter:
     unit = "17" if profile == "stsm" else "1"
-    return a_meter(drn=DRN, profile=ProfileName(profile), route=Route(BusName("line"), unit))
+    route = Route(BusName("line"), unit)
+    return a_meter(drn=DRN, profile=ProfileName(profile), route=route, currency=currency)
 
 
 def the_token(**fields: object) -> Token:
@@ -70,8 +71,8 @@ class Player:
         self.driver = ModbusDriver(line, PROFILES, StillClock())
 
     @asynccontextmanager
-    async def session(self) -> AsyncIterator[Session]:
-        async with self.driver.open(the_meter(self.profile)) as session:
+    async def session(self, *, currency: str | None = None) -> AsyncIterator[Session]:
+        async with self.driver.open(the_meter(self.profile, currency=currency)) as session:
             yield session
 
 
@@ -138,6 +139,8 @@ async def test_an_sdm630_does_nothing_else(play: type[Player]):
             await session.token_outcome(the_token())
         with pytest.raises(Unsupported):
             await session.supply()
+        with pytest.raises(Unsupported):
+            await session.sts_configuration()
         with pytest.raises(Unsupported):
             await session.set_supply(an_opening(), order_id="order-1")
         with pytest.raises(Unsupported):
@@ -301,6 +304,30 @@ async def test_a_meter_without_relay_takes_no_supply_order(play: type[Player]):
             await session.set_supply(an_opening(), order_id="order-1")
 
 
+# --- STSM: the key --------------------------------------------------------------------------------
+
+
+async def test_the_key_is_read_anew_every_time(play: type[Player]):
+    async with play("stsm/key").session() as session:
+        before = await session.sts_configuration()
+        after = await session.sts_configuration()
+    assert before == StsConfiguration("600675", 1, 1, KeyType.UNIQUE, 7)
+    assert after == StsConfiguration("123456", 9, 99, KeyType.DEFAULT, 11)
+
+
+async def test_numbers_that_no_key_has_tell_nothing(play: type[Player]):
+    async with play("stsm/key-untold").session() as session:
+        for _ in range(7):
+            with pytest.raises(Unsupported, match="does not tell its key"):
+                await session.sts_configuration()
+
+
+async def test_the_key_of_another_meter_is_not_taken_for_that_of_ours(play: type[Player]):
+    async with play("stsm/key-of-another").session() as session:
+        with pytest.raises(Misconfigured, match="12345678911"):
+            await session.sts_configuration()
+
+
 # --- who is there --------------------------------------------------------------------------------
 
 
@@ -316,6 +343,27 @@ async def test_a_meter_without_relay_takes_no_supply_order(play: type[Player]):
 async def test_a_stranger_is_not_believed(play: type[Player], name: str, reason: str):
     with pytest.raises(Misconfigured, match=reason):
         async with play(f"stsm/{name}").session():
+            pass
+
+
+async def test_a_meter_that_counts_the_money_it_is_sold_in(play: type[Player]):
+    async with play("stsm/money-meter").session(currency="ZAR") as session:
+        outcome = await session.token_outcome(the_token())
+    assert outcome is not None
+    assert (outcome.amount, outcome.credit_after) == (Decimal("100.01"), Decimal("131.46"))
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("other-money", "currency 978, and is sold ZAR 710"),
+        ("unnamed-money", "does not tell"),
+        ("units-not-money", "keeps its credit in units, and is sold ZAR"),
+    ],
+)
+async def test_other_money_than_it_is_sold_in(play: type[Player], name: str, reason: str):
+    with pytest.raises(Misconfigured, match=reason):
+        async with play(f"stsm/{name}").session(currency="ZAR"):
             pass
 
 

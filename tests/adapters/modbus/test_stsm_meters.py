@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -19,7 +20,8 @@ from adapters.simulators.sdm_registers import EnergyMeter, SdmRegisters
 from adapters.simulators.stsm_registers import StsmRegisters
 from headend.commands import SetSupply
 from headend.errors import Misconfigured, NoAnswer, NotSent, Refused
-from headend.meters import BusName, Drn, Meter, ProfileName, Route
+from headend.meters import BusName, Drn, KeyType, Meter, ProfileName, Route, StsConfiguration
+from headend.quantities import Currency, fits
 from headend.readings import ReadingType
 from headend.supply import (
     Contacts,
@@ -30,7 +32,9 @@ from headend.supply import (
     SupplyState,
 )
 from headend.tokens import Token, TokenPurpose, TokenResult
-from tests.adapters.simulators.benches import DRN, Bench
+from protocols.sts.credit import CreditCurrency
+from protocols.sts.tables import CreditSubclass
+from tests.adapters.simulators.benches import DRN, Bench, a_key
 from tests.builders import TENANT, a_meter
 
 PROFILES = load_profiles()
@@ -91,9 +95,11 @@ class Site:
         )
 
 
-def the_meter(unit: int = UNIT, profile: str = "stsm", drn: str = DRN) -> Meter:
+def the_meter(
+    unit: int = UNIT, profile: str = "stsm", drn: str = DRN, currency: str | None = None
+) -> Meter:
     route = Route(BusName("line"), str(unit))
-    return a_meter(drn=Drn(drn), profile=ProfileName(profile), route=route)
+    return a_meter(drn=Drn(drn), profile=ProfileName(profile), route=route, currency=currency)
 
 
 @asynccontextmanager
@@ -139,6 +145,33 @@ async def test_a_recharge_lights_a_meter(way: str):
     }
     assert 25_500 < readings[ReadingType.CREDIT_LEFT_MILLI] <= 25_600
     assert readings[ReadingType.POWER_W] == 1000
+
+
+async def test_a_currency_meter_is_sold_its_money_and_no_other():
+    async with a_site(credit_milli=0, currency="ZAR") as site:
+        tid = site.bench.tid()
+        credit = CreditCurrency(CreditSubclass.ELECTRICITY_CURRENCY, tid, 10_000_000)
+        token = replace(site.token(1), digits=site.bench.token(credit), tid=tid)
+        async with site.open(the_meter(currency="ZAR")) as session:
+            outcome = await session.enter_token(token, attempt=0)
+        encoded = Currency(Decimal(credit.encoded_1e5) / 100_000, "ZAR")
+        assert outcome.result is TokenResult.ACCEPT
+        assert outcome.amount is not None
+        assert fits(encoded, outcome.amount)
+        for currency in ("EUR", None):
+            with pytest.raises(Misconfigured, match="currency"):
+                async with site.open(the_meter(currency=currency)):
+                    pass
+
+
+async def test_the_key_is_told_as_the_meter_holds_it_after_a_change():
+    async with a_site() as site, site.open() as session:
+        before = await session.sts_configuration()
+        for digits in site.bench.key_change(a_key(krn=3, sgc=123456)):
+            site.bench.types(digits)
+        after = await session.sts_configuration()
+    assert before == StsConfiguration("201457", 1, 1, KeyType.UNIQUE, 11)
+    assert after == StsConfiguration("123456", 3, 2, KeyType.UNIQUE, 11)
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -11,7 +11,7 @@ import pytest
 from adapters.mqtt.driver import MqttDriver
 from headend.commands import SetSupply
 from headend.errors import Misconfigured, NoAnswer, NotSent, Refused, Unsupported, WireError
-from headend.meters import Capability, ProfileName
+from headend.meters import Capability, KeyType, ProfileName, StsConfiguration
 from headend.ports import Driver, Listener, TokenSeen
 from headend.readings import Quality, ReadingType
 from headend.supply import ControlState, SupplyAction, SupplyReason, SupplyState
@@ -170,6 +170,80 @@ async def test_each_reason_says_what_to_do_next(
     async with headend.driver.open(a_meter()) as session:
         with pytest.raises(error):
             await session.set_clock(RealClock().now())
+
+
+HELD = {"sgc": "201457", "krn": 1, "ti": 1, "kt": 2, "ea": 11}
+
+
+async def test_the_key_is_asked_for_every_time(headend: HeadEnd, gateway: Gateway):
+    keys = iter((HELD, HELD | {"krn": 2, "ti": 99, "kt": 1, "ea": 7, "sgc": "000001"}))
+    gateway.script = lambda command: [received(command), done(command, sts=next(keys))]
+    async with headend.driver.open(a_meter()) as session:
+        before, after = await session.sts_configuration(), await session.sts_configuration()
+    assert before == StsConfiguration("201457", 1, 1, KeyType.UNIQUE, 11)
+    assert after == StsConfiguration("000001", 2, 99, KeyType.DEFAULT, 7)
+    assert [command["verb"] for command in gateway.commands] == ["config", "config"]
+    assert gateway.commands[0]["id"] != gateway.commands[1]["id"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda command: failed(command, reason="unsupported"),
+        lambda command: failed(command, reason="malformed"),
+        done,
+        *(
+            lambda command, bad=bad: done(command, sts=bad)
+            for bad in (
+                "201457",
+                HELD | {"sgc": 201457},
+                HELD | {"sgc": "20145"},
+                HELD | {"krn": 0},
+                HELD | {"krn": 10},
+                HELD | {"krn": True},
+                HELD | {"ti": 100},
+                HELD | {"kt": 4},
+                HELD | {"ea": 9},
+                {"sgc": "201457", "krn": 1},
+            )
+        ),
+    ],
+)
+async def test_a_gateway_that_does_not_tell_the_key_does_not_know_it(
+    headend: HeadEnd, gateway: Gateway, answer
+):
+    gateway.script = lambda command: [answer(command)]
+    async with headend.driver.open(a_meter()) as session:
+        with pytest.raises(Unsupported):
+            await session.sts_configuration()
+
+
+async def test_a_gateway_that_is_silent_about_the_key_may_answer_later(
+    headend: HeadEnd, gateway: Gateway
+):
+    async with headend.driver.open(a_meter()) as session:
+        with pytest.raises(NoAnswer):
+            await session.sts_configuration()
+
+
+async def test_each_try_of_a_key_change_has_ids_of_its_own(headend: HeadEnd, gateway: Gateway):
+    parts = iter((2, 3, 129, 130, 131, 1))
+    gateway.script = lambda command: [done(command, code=next(parts))]
+    async with headend.driver.open(a_meter()) as session:
+        results = [
+            (await session.enter_token(a_token(), attempt=attempt)).result
+            for attempt in (1, 1, 1, 1, 2, 3)
+        ]
+    assert results == [
+        TokenResult.FIRST_KCT,
+        TokenResult.SECOND_KCT,
+        TokenResult.THIRD_KCT,
+        TokenResult.FOURTH_KCT,
+        TokenResult.KCT_AWAITED,
+        TokenResult.ACCEPT,
+    ]
+    ids = [command["id"] for command in gateway.commands]
+    assert ids[3:] == [f"{a_token().id}.{attempt}" for attempt in (1, 2, 3)]
 
 
 class RememberingGateway:

@@ -58,6 +58,26 @@ def test_a_reading_has_its_own_time_and_unit():
 
 
 @pytest.mark.parametrize(
+    ("pair", "milli"),
+    [
+        (["26.8", "kWh"], 26_800),
+        (["12.345", "ZAR"], 12_345),
+        (["-0.005", "EUR"], -5),
+        ([1500, "UGX"], 1_500_000),
+    ],
+)
+def test_credit_is_in_units_or_in_money(pair: list[object], milli: int):
+    heard = report(topic("reading/basic"), body(values={"credit": pair}))
+    (reading,) = heard.readings
+    assert (reading.type, reading.value) == (ReadingType.CREDIT_LEFT_MILLI, milli)
+
+
+@pytest.mark.parametrize("unit", ["XXX", "zar", "DEM", "R", "V"])
+def test_what_is_no_money_of_today_is_no_credit(unit: str):
+    assert report(topic("reading/basic"), body(values={"credit": ["1", unit]})).readings == ()
+
+
+@pytest.mark.parametrize(
     ("sureness", "quality", "alive"),
     [
         ("good", Quality.GOOD, True),
@@ -355,7 +375,7 @@ def test_every_example_of_the_manual_is_understood():
     said = [(where_said(example), json.dumps(example).encode()) for example in examples()]
     heard = [told(where, payload) for where, payload in said if where]
     reports = [answer.report for answer in heard if answer.report is not None]
-    assert len(heard) == 11
+    assert len(heard) == 12
     assert [seen.outcome.tid for report in reports for seen in report.tokens] == [6_784_560] * 3
     assert sum(len(report.events) for report in reports) == 2
     assert sum(report.supply is not None for report in reports) == 2

@@ -85,6 +85,7 @@ def a_token(fleet: Fleet, drn: str, tenths: int) -> str:
         ("[key]\nvalue = 'xyz'", "key"),
         ("[key]\nbase_date = 1999", "1999"),
         ("[broker]\nprot = 1", "prot"),
+        ("[meters]\ncurrency = 'DEM'", "currency"),
     ],
 )
 def test_a_wrong_description_says_what_is_wrong(text, told):
@@ -129,6 +130,14 @@ def test_the_list_has_every_meter_under_its_bus(tmp_path: Path):
     assert (first["sgc"], first["krn"], first["kt"], first["ea"]) == ("201457", "1", "2", "11")
     assert first["contact_email"] == "customer-00000041@example.org"
     assert (rows[3]["keypad"], rows[4]["service"]) == ("none", "water")
+
+
+def test_a_fleet_may_count_money():
+    fleet = Fleet(described(TOML + 'currency = "ZAR"\nprice_milli = 2_500\n'), clock=WallClock())
+    assert [row["currency"] for row in fleet.rows] == ["ZAR"] * 3 + [""] + ["ZAR"] * 2
+    for meter in fleet.meters.values():
+        assert (meter.plate.currency, meter.settings.price_milli) == ("ZAR", 2_500)
+    assert all(meter.settings.price_milli == 1000 for meter in a_fleet().meters.values())
 
 
 def test_a_fleet_is_the_same_in_every_run():

@@ -1,11 +1,13 @@
 """The simulated meter takes tokens as IEC 62055-41 says; by published vectors where there are."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import permutations
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from adapters.simulators.display import ShownControl, ShownFlag
 from adapters.simulators.faults import Dying
 from adapters.simulators.meter import MeterDown
 from adapters.simulators.supply_port import SupplyCommand, SupplyOrder, SupplyResult
@@ -15,8 +17,10 @@ from headend.meters import Service
 from headend.supply import ControlState, DarkCause
 from headend.tokens import TokenResult
 from protocols.sts.amount import decode_units, encode_units
+from protocols.sts.cipher import cipher_for
 from protocols.sts.credit import CreditCurrency, CreditUnits
 from protocols.sts.drn import Drn, MeterPan
+from protocols.sts.keys import derive
 from protocols.sts.management import (
     ClearCredit,
     ClearTamper,
@@ -26,7 +30,7 @@ from protocols.sts.management import (
     TariffRate,
     WaterFactor,
 )
-from protocols.sts.metertest import MeterTest, generic_tests
+from protocols.sts.metertest import ExtendedRead, MeterTest, generic_tests
 from protocols.sts.tables import (
     BaseDate,
     CreditSubclass,
@@ -36,6 +40,7 @@ from protocols.sts.tables import (
     MeterTestSubclass,
 )
 from protocols.sts.tid import tid_at
+from protocols.sts.token import encode
 from tests.adapters.simulators.benches import (
     START,
     TEST_KEY,
@@ -140,9 +145,9 @@ def test_every_published_test_token_is_understood():
     meter = a_meter()
     for vector in tokens:
         result = meter.customer_types(vector["expected"]["token"], START).result
-        extended = vector["inputs"]["subclass"] == 2
-        assert result is (TokenResult.FUNCTION_ERROR if extended else ACCEPT), vector["id"]
-        meter.decoder.unlock()
+        assert result is ACCEPT, vector["id"]
+        if vector["inputs"]["subclass"] == 2:
+            assert meter.displayed == {ShownControl(0): "0"}
 
 
 @pytest.mark.parametrize(
@@ -259,6 +264,77 @@ def test_a_test_token_shows_what_it_asks_for():
     assert bench.meter.displayed == {MeterTestNumber.SGC: "201457"}
 
 
+def test_all_tests_show_all_that_is_built_in():
+    bench = Bench()
+    bench.types(bench.token(generic_tests(MeterTestNumber.ALL)[0]))
+    built_in = set(MeterTestNumber) - {MeterTestNumber.ALL, MeterTestNumber.WATER_FACTOR}
+    assert bench.meter.displayed.keys() == built_in
+    assert bench.meter.displayed[MeterTestNumber.LOAD_SWITCH] == "ok"
+    bench.meter.set_relay_fault(True, bench.now)
+    bench.meter.tamper(bench.now)
+    bench.types(bench.token(generic_tests(MeterTestNumber.LOAD_SWITCH)[1]))
+    assert bench.meter.displayed == {MeterTestNumber.LOAD_SWITCH: "fault"}
+
+
+def test_tests_that_are_not_built_in_are_told():
+    bench = Bench()
+    for token in (
+        generic_tests(MeterTestNumber.WATER_FACTOR)[0],
+        MeterTest(MeterTestSubclass.SHORT_MFR_CODE, 1 << 35),
+        MeterTest(MeterTestSubclass.MANUFACTURER_6, 1),
+        ExtendedRead(0, selector=1),
+        ExtendedRead(63, selector=1),
+    ):
+        assert bench.types(bench.token(token)) is TokenResult.FUNCTION_ERROR
+    assert bench.meter.displayed == {}
+
+
+# --- kept values ----------------------------------------------------------------------------------
+
+
+def test_a_tariff_rate_is_kept_and_shown():
+    bench = Bench()
+    assert bench.types(bench.token(TariffRate(5, bench.tid(), 65_535))) is ACCEPT
+    bench.types(bench.token(generic_tests(MeterTestNumber.TARIFF_RATE)[0]))
+    assert bench.meter.displayed == {MeterTestNumber.TARIFF_RATE: "65535"}
+
+
+def test_only_a_water_meter_has_a_water_factor():
+    bench = Bench(service=Service.WATER)
+    assert bench.types(bench.token(WaterFactor(5, bench.tid(), 7))) is ACCEPT
+    bench.types(bench.token(generic_tests(MeterTestNumber.WATER_FACTOR)[0]))
+    assert bench.meter.displayed == {MeterTestNumber.WATER_FACTOR: "7"}
+
+
+def test_controls_are_set_and_read_back():
+    bench = Bench()
+    assert bench.types(bench.token(SetControl(5, bench.tid(), 62, 1023))) is ACCEPT
+    assert bench.types(bench.token(ExtendedRead(62))) is ACCEPT
+    assert bench.meter.displayed == {ShownControl(62): "1023"}
+    bench.types(bench.token(ExtendedRead(0)))
+    assert bench.meter.displayed == {ShownControl(0): "0"}
+
+
+@pytest.mark.parametrize("flag", [0, 1, 11, 511])
+def test_flags_are_set_and_read_back(flag):
+    bench = Bench()
+    told = []
+    for on in (True, False):
+        assert bench.types(bench.token(SetFlag(5, bench.tid(), flag, on))) is ACCEPT
+        assert bench.types(bench.token(ExtendedRead(63, selector=flag << 21))) is ACCEPT
+        told.append(bench.meter.displayed)
+    assert told == [{ShownFlag(flag): "on"}, {ShownFlag(flag): "off"}]
+
+
+def test_a_power_cut_keeps_what_was_set():
+    bench = Bench()
+    bench.types(bench.token(SetControl(5, bench.tid(), 1, 5)))
+    bench.meter.power_cut(bench.now)
+    bench.meter.power_on(bench.now)
+    bench.types(bench.token(ExtendedRead(1)))
+    assert bench.meter.displayed == {ShownControl(1): "5"}
+
+
 # --- lock-out -------------------------------------------------------------------------------------
 
 
@@ -323,6 +399,52 @@ def test_a_half_key_change_is_forgotten_in_time():
     assert bench.meter.decoder.krn == 1
     assert bench.types(first) is ACCEPT
     assert bench.meter.decoder.krn == 2
+
+
+@pytest.mark.parametrize("order", list(permutations(range(4))))
+def test_the_parts_of_a_key_change_come_in_any_order(order):
+    bench = Bench()
+    tokens = bench.key_change(a_key(krn=2, ken=85))
+    part_of = [
+        TokenResult.FIRST_KCT,
+        TokenResult.SECOND_KCT,
+        TokenResult.THIRD_KCT,
+        TokenResult.FOURTH_KCT,
+    ]
+    *early, last = order
+    assert [bench.types(tokens[place]) for place in early] == [part_of[place] for place in early]
+    assert (bench.meter.decoder.krn, bench.meter.decoder.ken) == (1, 255)
+    assert bench.types(tokens[last]) is ACCEPT
+    assert (bench.meter.decoder.krn, bench.meter.decoder.ken) == (2, 85)
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_the_three_parts_of_an_ea07_change_come_in_any_order(order):
+    bench = Bench(algorithm=EncryptionAlgorithm.STA)
+    tokens = bench.key_change(a_key(krn=2, sgc=123456), three_kct=True)
+    results = [bench.types(tokens[place]) for place in order]
+    assert results[-1] is ACCEPT
+    assert ACCEPT not in results[:-1]
+    assert (bench.meter.decoder.krn, bench.meter.decoder.sgc) == (2, 123456)
+
+
+def test_without_a_rollover_the_tids_stay_used():
+    bench = Bench()
+    tid = bench.tid()
+    bench.types(bench.credit(10, tid=tid))
+    change = bench.key_change(a_key(krn=2))
+    assert [bench.types(token) for token in change][-1] is ACCEPT
+    under_new = cipher_for(
+        derive(
+            a_key(krn=2),
+            MeterPan.of(bench.meter.plate.drn),
+            tariff_index=2,
+            algorithm=EncryptionAlgorithm.MISTY1,
+        ),
+        bench.meter.plate.tables,
+    )
+    again = encode(CreditUnits(CreditSubclass.ELECTRICITY, 5, tid, 10), under_new)
+    assert bench.types(again) is USED
 
 
 def test_credit_between_the_parts_of_a_key_change_is_taken_under_the_old_key():

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -30,14 +30,17 @@ from headend.supply import ControlState
 from headend.tokens import TokenResult
 from protocols.modbus import stsm
 from protocols.modbus.blocks import Span
-from protocols.sts.tables import TokenClass
-from tests.adapters.simulators.benches import START, Bench
+from protocols.sts.tables import BaseDate, TokenClass
+from tests.adapters.simulators.benches import START, Bench, a_key
 from tests.servers.serial_line import SerialLine
 
 FRAMES = {
     frame["id"]: frame
     for frame in json.loads((Path(__file__).parent / "stsm-frames.json").read_text())
 }
+
+
+IDENTITY_WHOLE = Span(0xD000, 48)
 
 
 class BenchClock:
@@ -195,6 +198,37 @@ def test_identity_and_status_tell_the_meter():
     assert (status.credit, status.power_w, status.relay) == (12_345, 700, 1)
     assert status.conditions == stsm.Condition.LOW_CREDIT_1
     assert status.clock == int(START.timestamp())
+
+
+def test_identity_tells_the_key_of_now_and_counts_the_changes():
+    bench = Bench()
+    unit = a_unit(bench)
+    before = words(unit, IDENTITY_WHOLE)
+    assert before[22:30] == [201457 >> 16, 201457 & 0xFFFF, 1, 1, 2, 255, 2014, 11]
+    *parts, last = bench.key_change(a_key(krn=3, sgc=123456, ken=84))
+    for digits in parts:
+        bench.types(digits)
+    assert words(unit, IDENTITY_WHOLE) == before
+    bench.types(last)
+    after = words(unit, IDENTITY_WHOLE)
+    assert after[22:30] == [123456 >> 16, 123456 & 0xFFFF, 2, 3, 2, 84, 2014, 11]
+    assert (before[47], after[47]) == (0, 1)
+
+
+def test_identity_tells_a_new_base_date():
+    now = datetime(2024, 6, 1, tzinfo=UTC)
+    old = a_key(base_date=BaseDate.Y1993)
+    bench = Bench(key=old, made_at=BaseDate.Y1993.epoch, now=now)
+    for digits in bench.key_change(a_key(krn=2)):
+        bench.types(digits)
+    assert words(a_unit(bench), IDENTITY_WHOLE, now)[28] == 2014
+
+
+def test_a_currency_meter_tells_its_money():
+    bench = Bench(currency="ZAR", credit_milli=12_345)
+    identity = stsm.Identity.of(words(a_unit(bench), stsm.IDENTITY))
+    assert (identity.unit, identity.currency) == (stsm.AmountUnit.CURRENCY, 710)
+    assert stsm.Status.of(words(a_unit(bench), stsm.STATUS)).credit == 12_345
 
 
 def test_a_token_by_register_is_judged_and_logged():

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from adapters.simulators.faults import Dying
 from adapters.simulators.gateway_memory import CommandMemory
-from adapters.simulators.gateway_messages import Malformed, NoCommand, parse_command
+from adapters.simulators.gateway_messages import Malformed, NoCommand, parse_command, values
 from adapters.simulators.mqtt_meter import Broker, MqttGateway, MqttVersion
-from tests.adapters.simulators.benches import Bench
+from tests.adapters.simulators.benches import Bench, a_key
 from tests.servers.mosquitto import Mosquitto
 
 ROOT = "amr/v1/t1/gw-3"
@@ -135,7 +135,7 @@ def a_token(digits: str, request: str = "R1") -> Body:
 async def test_it_says_who_is_there_and_what_they_measure(headend, bench):
     await headend.wait_for(lambda topic, body: topic == f"{ROOT}/status")
     birth = await headend.wait_for(lambda topic, body: topic.endswith("/birth"))
-    assert birth["can"] == ["token", "outcome", "read", "relay", "clock"]
+    assert birth["can"] == ["token", "outcome", "read", "relay", "clock", "config"]
     state = await headend.wait_for(lambda topic, body: topic.endswith("/state"))
     assert state["supply"] == {"contacts": "closed", "control": "connected", "cause": None}
     reading = await headend.wait_for(lambda topic, body: topic.endswith("/reading/basic"))
@@ -150,6 +150,22 @@ async def test_a_token_is_received_then_done_and_told_as_an_event(headend, bench
     assert result["credit_before"] == "50.000"
     event = await headend.wait_for(lambda topic, body: topic.endswith("/event/0601"))
     assert (event["token"]["tid"], event["token"]["code"]) == (result["tid"], 1)
+
+
+async def test_the_key_is_told_as_it_is_now(headend, bench):
+    before = await headend.ask("C1", "config")
+    for digits in bench.key_change(a_key(krn=3, sgc=123456)):
+        bench.types(digits)
+    after = await headend.ask("C2", "config")
+    assert before["sts"] == {"sgc": "201457", "krn": 1, "ti": 1, "kt": 2, "ea": 11}
+    assert after["sts"] == {"sgc": "123456", "krn": 3, "ti": 2, "kt": 2, "ea": 11}
+    bench.meter.faults.busy = True
+    assert (await headend.ask("C3", "config"))["reason"] == "busy"
+
+
+def test_credit_in_money_is_told_in_its_currency():
+    meter = Bench(currency="ZAR", credit_milli=12_345).meter
+    assert values(meter)["credit"] == ["12.345", "ZAR"]
 
 
 async def test_a_repeated_command_is_answered_again_and_not_acted_upon(headend, bench, gateway):

@@ -101,6 +101,16 @@ def test_a_meter_number_stands_at_the_right_of_its_digits():
     assert identity.features == stsm.Feature.RELAY | stsm.Feature.KEYPAD
 
 
+def test_the_identity_tells_currency_and_key():
+    words = [0] * stsm.IDENTITY.count
+    words[10], words[12] = stsm.AmountUnit.CURRENCY, 710
+    words[22:30] = [0x0003, 0x12F1, 99, 9, 2, 255, 2014, 11]
+    identity = stsm.Identity.of(words)
+    assert (identity.unit, identity.currency) == (stsm.AmountUnit.CURRENCY, 710)
+    assert (identity.sgc, identity.tariff_index, identity.krn) == (201457, 99, 9)
+    assert (identity.key_type, identity.ea) == (2, 11)
+
+
 @pytest.mark.parametrize(("digits", "used"), [(0xFFFF, 11), (0x0000, 0), (0x0000, 17)])
 def test_a_meter_number_that_is_none(digits: int, used: int):
     words = [0] * stsm.IDENTITY.count
