@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from adapters.mqtt.embedded import USER as EMBEDDED_USER
-from adapters.simulators.control import Answer, Control, lines_of
+from adapters.simulators.control import Control, lines_of
 from adapters.simulators.fleet import Fleet
 from adapters.simulators.fleet_description import (
     DescriptionRefused,
@@ -26,7 +26,7 @@ from api.settings import SettingsRefused
 from api.wiring import EMBEDDED_BUS, new_clock
 from headend.meters import Service
 
-__all__ = ["Answer", "Control", "Fleet", "FleetDescription", "SimulatedMeter", "lines_of"]
+__all__ = ["Control", "Fleet", "FleetDescription", "SimulatedMeter", "lines_of"]
 
 RS485, TCP, MQTT = "rs485", "modbus-tcp", str(EMBEDDED_BUS)
 BROKER_PORT = 1883
