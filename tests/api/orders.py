@@ -42,5 +42,5 @@ async def happens(
             assert delivery is not None
             now: datetime = office.head_end.clock.now()
             outcome = Outcome(fact=fact, by=by)
-            delivery = await write_outcome(tx, delivery, outcome, now=now, spread=0.0)
-    return delivery
+            written = await write_outcome(tx, delivery, outcome, now=now, spread=0.0)
+    return written

@@ -5,6 +5,7 @@ import json
 import logging
 import re
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import structlog
@@ -45,9 +46,9 @@ def headend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Headend]:
     structlog.reset_defaults()
 
 
-def told(result: Result) -> dict:
+def told(result: Result) -> dict[str, Any]:
     assert result.exit_code == 0, result.output
-    found: dict = json.loads(result.stdout)
+    found: dict[str, Any] = json.loads(result.stdout)
     return found
 
 
