@@ -167,17 +167,14 @@ def _create_recharges() -> None:
         sa.Index("ix_recharges_state", "tenant", "state", "created_at", "id"),
         sa.Index("ix_recharges_reference", "tenant", "reference", "created_at", "id"),
     )
+    _index_recharges()
+
+
+def _index_recharges() -> None:
+    is_open, unlit = "state IN ('open')", "state IN ('awaiting_button', 'credited', 'dark')"
+    _partial_index("ix_recharges_open", "recharges", ["created_at"], where=is_open)
     _partial_index(
-        "ix_recharges_open",
-        "recharges",
-        ["created_at"],
-        where="state IN ('open')",
-    )
-    _partial_index(
-        "ix_recharges_unlit",
-        "recharges",
-        ["tenant", "drn", "created_at", "id"],
-        where="state IN ('awaiting_button', 'credited', 'dark')",
+        "ix_recharges_unlit", "recharges", ["tenant", "drn", "created_at", "id"], where=unlit
     )
 
 
@@ -196,18 +193,12 @@ def _create_tokens() -> None:
         sa.Column("result", sa.Integer),
         sa.Column("taken_at", MOMENT),
         sa.ForeignKeyConstraint(["tenant", "delivery_id"], ["deliveries.tenant", "deliveries.id"]),
-        sa.Index(
-            "uq_tokens_digits",
-            "tenant",
-            "drn",
-            "digits",
-            unique=True,
-            sqlite_where=sa.text("purpose != 'key_change'"),
-            postgresql_where=sa.text("purpose != 'key_change'"),
-        ),
         sa.Index("ix_tokens_delivery", "tenant", "delivery_id", "sequence"),
         sa.Index("ix_tokens_tid", "tenant", "drn", "tid"),
     )
+    not_of_a_set = "purpose != 'key_change'"
+    digits = ["tenant", "drn", "digits"]
+    _partial_index("uq_tokens_digits", "tokens", digits, where=not_of_a_set, unique=True)
 
 
 def _create_deliveries() -> None:

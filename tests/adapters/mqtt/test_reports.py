@@ -72,7 +72,7 @@ def test_credit_is_in_units_or_in_money(pair: list[object], milli: int):
     assert (reading.type, reading.value) == (ReadingType.CREDIT_LEFT_MILLI, milli)
 
 
-@pytest.mark.parametrize("unit", ["XXX", "zar", "DEM", "R", "V"])
+@pytest.mark.parametrize("unit", ["QQQ", "zar", "DEM", "R", "V"])
 def test_what_is_no_money_of_today_is_no_credit(unit: str):
     assert report(topic("reading/basic"), body(values={"credit": ["1", unit]})).readings == ()
 
