@@ -26,6 +26,7 @@ silent DRN on|off          it hears nothing
 busy DRN on|off            it refuses whatever is asked
 slow DRN SECONDS           every answer waits so long
 lose DRN [N]               it acts, and the next N answers are lost
+lose-command DRN [N]       the same, for tokens and orders only
 late DRN [N [SECONDS]]     the next N answers come late
 garble DRN [N]             the next N answers are garbled
 die DRN before|after [S]   power goes around the next remote token, for S seconds
@@ -65,6 +66,7 @@ class Control:
             "busy": self._busy,
             "slow": self._slow,
             "lose": self._lose,
+            "lose-command": self._lose_command,
             "late": self._late,
             "garble": self._garble,
             "die": self._die,
@@ -138,6 +140,11 @@ class Control:
         (answers,) = _numbers(rest, ["1"])
         meter.faults.lose(int(answers))
         return f"the next {int(answers)} answers will be lost"
+
+    def _lose_command(self, meter: SimulatedMeter, rest: Sequence[str]) -> str:
+        (answers,) = _numbers(rest, ["1"])
+        meter.faults.lose_commands(int(answers))
+        return f"the answers to the next {int(answers)} commands will be lost"
 
     def _late(self, meter: SimulatedMeter, rest: Sequence[str]) -> str:
         answers, by_s = _numbers(rest, ["1", "3"])

@@ -31,6 +31,7 @@ class Faults:
 
     `silent`: it hears nothing. `busy`: it refuses whatever is asked. `slow_s`: each answer waits so
     long. `lose(n)`, `late(n, by_s)`, `garble(n)`: the next n answers, though it acted.
+    `lose_commands(n)`: only answers to what changes something; questions are answered.
     """
 
     silent: bool = False
@@ -39,12 +40,16 @@ class Faults:
     dying: Dying | None = None
     down_s: float = 3.0
     to_lose: int = 0
+    commands_to_lose: int = 0
     to_delay: int = 0
     late_s: float = 0.0
     to_garble: int = 0
 
     def lose(self, answers: int = 1) -> None:
         self.to_lose = answers
+
+    def lose_commands(self, answers: int = 1) -> None:
+        self.commands_to_lose = answers
 
     def late(self, answers: int = 1, *, by_s: float = 3.0) -> None:
         self.to_delay = answers
@@ -66,11 +71,19 @@ class Faults:
             "busy": self.busy,
             f"slow {self.slow_s:g} s": self.slow_s > 0,
             f"loses {self.to_lose}": self.to_lose > 0,
+            f"loses {self.commands_to_lose} of commands": self.commands_to_lose > 0,
             f"late {self.to_delay}": self.to_delay > 0,
             f"garbles {self.to_garble}": self.to_garble > 0,
             f"dies {self.dying}": self.dying is not None,
         }
         return [name for name, on in present.items() if on]
+
+    def next_command_fate(self) -> Fate:
+        """The fate of the answer to a command, which changes something (a token, an order)."""
+        if self.commands_to_lose > 0:
+            self.commands_to_lose -= 1
+            return Fate(lost=True)
+        return self.next_fate()
 
     def next_fate(self) -> Fate:
         """The fate of the answer about to be given; uses up one of each counted fault."""

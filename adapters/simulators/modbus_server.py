@@ -16,7 +16,7 @@ from serial import Serial
 from serial_asyncio_fast import connection_for_serial
 
 from adapters.simulators.modbus_framing import Framing, MbapFraming, Request, RtuFraming
-from adapters.simulators.modbus_units import ModbusUnit
+from adapters.simulators.modbus_units import WRITE_MULTIPLE, ModbusUnit
 from adapters.transport.address import SerialAddress
 from headend.ports import Clock
 
@@ -140,7 +140,8 @@ class SimulatedLine:
         pdu = unit.answer(request.pdu, self._clock.now()) if unit else None
         if unit is None or pdu is None or len(self._waiting) >= MAX_WAITING:
             return
-        fate = unit.faults.next_fate()
+        command = request.pdu[0] == WRITE_MULTIPLE
+        fate = unit.faults.next_command_fate() if command else unit.faults.next_fate()
         if fate.lost:
             return
         frame = framing.frame(request, pdu)

@@ -45,6 +45,8 @@ ANSWER_S = 10.0
 LAST_WORDS_S = 1.0
 MAX_RUNNING = 200
 MAX_QUEUED = 1000
+# Verbs that change something; the others only ask.
+COMMANDS = frozenset({"token", "relay", "clock"})
 
 _new_properties: Callable[[int], Properties] = Properties  # published without types
 
@@ -227,7 +229,8 @@ class MqttGateway:
             result = failed("malformed")
         request = str(command.args.get("request")) if command.verb == "token" else None
         self.memory.keep(meter.drn, command.id, result, request=request)
-        fate = meter.faults.next_fate()
+        faults = meter.faults
+        fate = faults.next_command_fate() if command.verb in COMMANDS else faults.next_fate()
         if fate.lost:
             return
         await asyncio.sleep(fate.delay_s)

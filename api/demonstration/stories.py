@@ -67,15 +67,13 @@ STORIES = (
         ends=RechargeState.FAILED,
         confirmed_by=frozenset(),
     ),
-    # The last on its line: while it is in doubt, nobody else is asked there.
     Story(
-        title="loses power with the token taken, unanswered",
+        title="answer lost after it took the token",
         bus=RS485,
         address="3",
         value="12.5",
-        fault="die {drn} after 18",
+        fault="lose-command {drn}",
         confirmed_by=_FOUND,
-        told=(Told.DIGITS, Told.TAKEN),
     ),
     Story(
         title="healthy; the back-office posts it twice",
@@ -108,7 +106,7 @@ STORIES = (
         bus=MQTT,
         address="gw-1",
         value="5",
-        fault="lose {drn} 1",
+        fault="lose-command {drn}",
         confirmed_by=_FOUND,
     ),
     Story(

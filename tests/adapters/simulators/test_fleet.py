@@ -226,6 +226,7 @@ def test_each_word_sets_its_fault(fleet, drn):
         "busy {} on",
         "slow {} 0.5",
         "lose {} 2",
+        "lose-command {} 4",
         "late {} 3 1.5",
         "garble {}",
         "die {} after 4",
@@ -236,6 +237,7 @@ def test_each_word_sets_its_fault(fleet, drn):
     faults = meter.faults
     assert (faults.silent, faults.busy, faults.slow_s) == (True, True, 0.5)
     assert (faults.to_lose, faults.to_delay, faults.late_s, faults.to_garble) == (2, 3, 1.5, 1)
+    assert faults.commands_to_lose == 4
     assert (faults.dying, faults.down_s) == (Dying.AFTER, 4)
     assert not control.obey(f"type {drn} {a_token(fleet, drn, 10)}").text.startswith("taken")
     assert control.obey(f"repair {drn}").ok

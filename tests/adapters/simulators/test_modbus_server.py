@@ -427,6 +427,16 @@ async def test_unknown_units_and_silent_meters_say_nothing(master, bench):
     assert not await silent(master)
 
 
+async def test_only_the_answers_to_commands_can_be_lost(master, bench):
+    bench.meter.faults.lose_commands(1)
+    assert not await silent(master)
+    entry = list(stsm.token_entry(9, bench.credit(100), origin=stsm.Origin.HEADEND))
+    with pytest.raises(ModbusIOException):
+        await master.write_registers(0xD080, entry, device_id=1)
+    result = await master.read_holding_registers(0xD08A, count=20, device_id=1)
+    assert stsm.TokenJudgement.of(result.registers).code == 1
+
+
 async def test_a_lost_answer_was_acted_on(master, bench):
     bench.meter.faults.lose(1)
     entry = list(stsm.token_entry(9, bench.credit(100), origin=stsm.Origin.HEADEND))

@@ -269,6 +269,17 @@ async def test_a_lost_result_is_given_again_from_memory(headend, bench):
     assert bench.meter.credit_milli == 51_000
 
 
+async def test_only_the_results_of_commands_can_be_lost(headend, bench):
+    bench.meter.faults.lose_commands(1)
+    assert (await headend.ask("C1", "read"))["state"] == "done"
+    args = a_token(bench.credit(10))
+    await headend.send("C2", "token", args=args)
+    await headend.wait_for(lambda topic, body: topic.endswith("/event/0601"))
+    await asyncio.sleep(0.2)
+    assert headend.states("C2") == ["received"]
+    assert (await headend.ask("C2", "token", args=args))["code"] == 1
+
+
 async def test_a_garbled_result_makes_no_sense_and_the_next_does(headend, bench):
     bench.meter.faults.garble(1)
     await headend.send("C1", "read")
