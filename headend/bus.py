@@ -71,7 +71,7 @@ class Bus:
                 try:
                     await self._start_jobs(group)
                     pause_s = await self._pause_s()
-                except StoreDown:
+                except (Stale, StoreDown):
                     pause_s = STORE_PAUSE_S
                 await self._sleep(pause_s)
 
@@ -84,9 +84,7 @@ class Bus:
         while left:
             try:
                 left = await self._take_back_some()
-            except Stale:
-                continue
-            except StoreDown:
+            except (Stale, StoreDown):
                 await asyncio.sleep(STORE_PAUSE_S)
 
     async def _take_back_some(self) -> bool:
@@ -280,7 +278,7 @@ class Bus:
             if report is not None:
                 await self._ports.intake.accept((report,))
             await self._poll_again(poll, answered=report is not None)
-        except StoreDown:
+        except (Stale, StoreDown):
             pass  # due again after POLL_AGAIN_S
         finally:
             self._running -= 1

@@ -176,8 +176,22 @@ class KeyDesk:
                 raise NothingToConfirm("only key changes and engineering tokens", field="id")
             if not delivery.out:
                 raise NothingToConfirm("nobody was given its digits", field="id")
-            seen = Outcome(fact=Fact.SEEN, by=Confirmation.PERSON, detail=f"confirmed by {by}")
-            return await write_outcome(tx, delivery, seen, now=now, spread=0.0, started_at=now)
+            tokens = await tx.tokens.of(delivery.id, tenant)
+            seen = Outcome(
+                fact=Fact.SEEN,
+                by=Confirmation.PERSON,
+                token_id=tokens[0].id if len(tokens) == 1 else None,
+                detail=f"confirmed by {by}",
+            )
+            return await write_outcome(
+                tx,
+                delivery,
+                seen,
+                now=now,
+                spread=0.0,
+                started_at=now,
+                method=DeliveryMethod.MANUAL,
+            )
 
     async def ask_again(self, tenant: TenantId, ident: str) -> Delivery:
         """Let the meter be asked once more about UNRESOLVED tokens; nothing else is changed.

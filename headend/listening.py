@@ -7,8 +7,8 @@ from headend.errors import Stale, StoreDown
 from headend.intake import Intake
 from headend.ports import Listener, Notice
 
-# Somebody else wrote to the same rows: read them again. More often than this is a bug.
-TRIES = 5
+# Somebody else wrote to the same rows: read them again, for as long as it takes.
+CLASH_PAUSE_S = 0.05
 STORE_PAUSE_S = 1.0
 
 
@@ -24,10 +24,10 @@ async def _take(batch: Sequence[Notice], intake: Intake) -> None:
         await _accepted(batch, intake)
     except Stale:
         for notice in batch:
-            await _accepted((notice,), intake, tries=TRIES)
+            await _accepted((notice,), intake)
 
 
-async def _accepted(batch: Sequence[Notice], intake: Intake, *, tries: int = 1) -> None:
+async def _accepted(batch: Sequence[Notice], intake: Intake) -> None:
     reports = [notice.report for notice in batch]
     while True:
         try:
@@ -36,8 +36,8 @@ async def _accepted(batch: Sequence[Notice], intake: Intake, *, tries: int = 1) 
         except StoreDown:
             await asyncio.sleep(STORE_PAUSE_S)
         except Stale:
-            tries -= 1
-            if tries <= 0:
+            if len(batch) > 1:
                 raise
+            await asyncio.sleep(CLASH_PAUSE_S)
     for notice in batch:
         notice.done()

@@ -5,7 +5,7 @@ them, a repeat or the sweeper makes the same digits.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -34,6 +34,7 @@ from headend.meters import (
     TenantId,
     parse_drn,
 )
+from headend.places import Place, place_of
 from headend.ports import Chance, Clock, SecurityModule
 from headend.races import RACES, lost_races_again
 from headend.recharges import Recharge, RechargeOrder, RechargeState, first_difference, settle
@@ -48,9 +49,8 @@ from headend.rekeying import Timing, key_for_sale, when_to_issue
 from headend.replacing import bury, replacing_order, to_replace
 from headend.reversals import found, may_show, undo
 from headend.store import Store, Transaction
-from headend.supply_groups import Reveal, SupplyGroup, default_group
+from headend.supply_groups import Reveal
 from headend.tokens import Issued, Token, TokenOrder
-from headend.usage_points import UsagePoint
 from headend.vending_keys import VendingKey
 
 SWEEP_AFTER = timedelta(seconds=10)
@@ -63,15 +63,6 @@ class Routes(Protocol):
     def capabilities(self, meter: Meter) -> Capability: ...
 
     def wake(self, bus: BusName) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """A meter with the policy it falls under and the place it serves."""
-
-    meter: Meter
-    group: SupplyGroup
-    point: UsagePoint | None
 
 
 class RechargeDesk:
@@ -91,6 +82,7 @@ class RechargeDesk:
         self._routes = routes
         self._clock = clock
         self._chance = chance
+        self._swept_to: datetime | None = None
 
     async def recharge(
         self, order: RechargeOrder, *, may_reveal: bool = False
@@ -117,7 +109,9 @@ class RechargeDesk:
         """Issue what a crash or a module that was down has left OPEN; how many were tried."""
         before = self._clock.now() - SWEEP_AFTER
         async with self._store.look() as tx:
-            left = await tx.recharges.open(before=before, limit=SWEEP_BATCH)
+            left = await tx.recharges.open(since=self._swept_to, before=before, limit=SWEEP_BATCH)
+        # The next round goes on from here, so that those which cannot be issued block nobody.
+        self._swept_to = left[-1].created_at if len(left) == SWEEP_BATCH else None
         for recharge in left:
             try:
                 await self._issue(recharge, may_reveal=False)
@@ -125,6 +119,7 @@ class RechargeDesk:
                 continue  # stays OPEN and shows as such; the next ones must not wait for it
         return len(left)
 
+    @lost_races_again
     async def reverse(self, tenant: TenantId, ident: str, *, reason: str) -> Recharge:
         """Undo a sale whose digits were never out; raises CreditNoteRequired, UnknownRecharge."""
         async with self._store.begin() as tx:
@@ -160,6 +155,7 @@ class RechargeDesk:
             return tokens
         async with self._store.begin() as tx:
             current = await tx.deliveries.of(ident, tenant)
+            recharge = await found(tx, tenant, ident)  # it may be reversed by now
             if current is None or not may_show(recharge, current, now=now):
                 return ()
             await tx.deliveries.save(current.after(Fact.REVEALED, now=now), was=current.state)
@@ -186,7 +182,7 @@ class RechargeDesk:
         keyed = await self._key(order, drn) if order.amount is not None else None
         now = self._clock.now()
         async with self._store.begin() as tx:
-            place = await _place(tx, order.tenant, drn, now=now)
+            place = await place_of(tx, order.tenant, drn, now=now)
             await self._check(tx, order, place, now=now)
             recharge = self._new(order, place, now=now)
             if keyed is not None:
@@ -218,7 +214,7 @@ class RechargeDesk:
         return await self._module.check(asked), sts
 
     async def _check(
-        self, tx: Transaction, order: RechargeOrder, place: _Place, *, now: datetime
+        self, tx: Transaction, order: RechargeOrder, place: Place, *, now: datetime
     ) -> None:
         check_meter(place.meter, order.amount)
         methods = self._ways(order, place)
@@ -231,11 +227,11 @@ class RechargeDesk:
             bought = await tx.recharges.bought_since(order.tenant, place.meter.drn, since)
             check_limits(place.group, order.amount, bought)
 
-    def _ways(self, order: RechargeOrder, place: _Place) -> frozenset[DeliveryMethod]:
+    def _ways(self, order: RechargeOrder, place: Place) -> frozenset[DeliveryMethod]:
         can = self._routes.capabilities(place.meter)
         return ways_to(place.meter, can, contacts_for(order, place.point))
 
-    def _new(self, order: RechargeOrder, place: _Place, *, now: datetime) -> Recharge:
+    def _new(self, order: RechargeOrder, place: Place, *, now: datetime) -> Recharge:
         return Recharge(
             id=order.id or self._chance.ident(now),
             tenant=order.tenant,
@@ -254,7 +250,7 @@ class RechargeDesk:
         key, sts = await self._key(order, dead.drn)
         now = self._clock.now()
         async with self._store.begin() as tx:
-            place = await _place(tx, dead.tenant, dead.drn, now=now)
+            place = await place_of(tx, dead.tenant, dead.drn, now=now)
             if sts != place.meter.sts:
                 raise NotReplaceable("another key change is on its way", field="id")
             await bury(tx, dead, replaced_by=new_id, now=now)
@@ -268,12 +264,11 @@ class RechargeDesk:
         """Tokens and delivery of an OPEN recharge, in one commit; others are left as they are."""
         if recharge.state is not RechargeState.OPEN:
             return recharge
-        if recharge.order.amount is not None:
+        try:
             timely = await self._timely(recharge)
             if timely is None:
                 return recharge
             recharge = timely
-        try:
             issued = await self._tokens_for(recharge)
         except ModuleDown:
             return recharge
@@ -284,7 +279,7 @@ class RechargeDesk:
                 return current
             if (current.tid, current.sts) != (recharge.tid, recharge.sts):
                 raise Stale(f"recharge {current.id} was drawn anew")
-            place = await _place(tx, current.tenant, current.drn, now=now)
+            place = await place_of(tx, current.tenant, current.drn, now=now)
             at_once = may_reveal and current.reveal is Reveal.AT_ONCE
             delivery = make_delivery(
                 current,
@@ -314,13 +309,18 @@ class RechargeDesk:
             tid=recharge.tid,
             rnd=recharge.rnd,
         )
-        return await self._module.issue(order, message_id=f"{recharge.tenant}/{recharge.id}")
+        # The key is part of the id: a sale that is drawn anew is another message.
+        sts = recharge.sts
+        message_id = f"{recharge.tenant}/{recharge.id}/{sts.sgc}/{sts.krn}/{sts.tariff_index}"
+        return await self._module.issue(order, message_id=message_id)
 
     async def _timely(self, recharge: Recharge) -> Recharge | None:
         """The recharge under the key that its meter has or gets; None: a key change goes first."""
+        if recharge.order.amount is None:
+            return recharge
         now = self._clock.now()
         async with self._store.look() as tx:
-            place = await _place(tx, recharge.tenant, recharge.drn, now=now)
+            place = await place_of(tx, recharge.tenant, recharge.drn, now=now)
             timing = await when_to_issue(tx, place.meter, recharge.sts)
         match timing:
             case Timing.NOW:
@@ -358,7 +358,7 @@ class RechargeDesk:
         recharge: Recharge,
         issued: Issued,
         delivery: Delivery,
-        place: _Place,
+        place: Place,
         *,
         now: datetime,
     ) -> Recharge:
@@ -388,12 +388,3 @@ async def _meter(tx: Transaction, recharge: Recharge) -> Meter:
     if meter is None:
         raise UnknownMeter(f"no meter {recharge.drn}", field="meter")
     return meter
-
-
-async def _place(tx: Transaction, tenant: TenantId, drn: Drn, *, now: datetime) -> _Place:
-    meter = await tx.meters.find(tenant, drn)
-    if meter is None:
-        raise UnknownMeter(f"no meter {drn}", field="meter")
-    group = await tx.supply_groups.find(tenant, meter.sts.sgc)
-    point = await tx.usage_points.find(tenant, meter.usage_point) if meter.usage_point else None
-    return _Place(meter, group or default_group(tenant, meter.sts.sgc, now), point)

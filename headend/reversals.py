@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from headend.deliveries import Delivery, DeliveryMethod, DeliveryState, Fact
+from headend.errors import Stale
 from headend.meters import TenantId
 from headend.recharges import Recharge, RechargeState, settle
 from headend.refusals import CreditNoteRequired, UnknownRecharge
@@ -31,6 +32,8 @@ async def undo(
     recharge = await found(tx, tenant, ident)
     if recharge.state is RechargeState.REVERSED:
         return recharge
+    if delivery is None and recharge.state is not RechargeState.OPEN:
+        raise Stale(f"recharge {ident} was issued just now")
     cancelled = _cancelled(delivery, now=now) if delivery else None
     if delivery and cancelled:
         if cancelled != delivery:

@@ -125,8 +125,10 @@ class Recharges(Protocol):
     async def page(self, tenant: TenantId, cursor: Cursor, where: RechargeFilter) -> Page[Recharge]:
         """Newest first."""
 
-    async def open(self, *, before: datetime, limit: int) -> Sequence[Recharge]:
-        """OPEN ones created before then, oldest first, of every tenant: work for the sweeper."""
+    async def open(
+        self, *, since: datetime | None = None, before: datetime, limit: int
+    ) -> Sequence[Recharge]:
+        """OPEN ones created from `since` on and before `before`, oldest first, of every tenant."""
 
     async def unlit(self, tenant: TenantId, drn: Drn) -> Sequence[Recharge]:
         """Those of a meter in UNLIT_STATES, newest first, at most 20."""

@@ -61,7 +61,7 @@ class Tending:
     async def serve(self) -> None:
         """Tend every second until cancelled."""
         while True:
-            with suppress(StoreDown):
+            with suppress(Stale, StoreDown):
                 await self.tend()
             await asyncio.sleep(TEND_EVERY_S)
 

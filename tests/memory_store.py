@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cached_property
 from itertools import islice
@@ -381,9 +381,12 @@ class MemoryRecharges:
             lambda recharge: (recharge.created_at, recharge.id),
         )
 
-    async def open(self, *, before: datetime, limit: int) -> Sequence[Recharge]:
+    async def open(
+        self, *, since: datetime | None = None, before: datetime, limit: int
+    ) -> Sequence[Recharge]:
         every = self._view.walk("open", None)
-        return list(islice((one for one in every if one.created_at < before), limit))
+        since = since or datetime(1993, 1, 1, tzinfo=UTC)
+        return list(islice((one for one in every if since <= one.created_at < before), limit))
 
     async def unlit(self, tenant: TenantId, drn: Drn) -> Sequence[Recharge]:
         return list(islice(self._view.walk("unlit", (tenant, drn), newest_first=True), 20))

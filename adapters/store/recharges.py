@@ -1,7 +1,7 @@
 """Recharges in the database."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 
 from sqlalchemy import ColumnElement, bindparam, select, update
@@ -22,6 +22,7 @@ from headend.supply import DarkCause, SupplyState
 from headend.supply_groups import Reveal
 
 UNLIT_LIMIT = 20
+_LONG_AGO = datetime(1993, 1, 1, tzinfo=UTC)  # before any token
 
 _c = recharges.c
 _KEY = (_c.tenant == bindparam("tenant_"), _c.id == bindparam("id_"))
@@ -36,6 +37,7 @@ _SAVE = update(recharges).where(*_KEY, _c.state == bindparam("was"))
 _OPEN = (
     select(recharges)
     .where(_c.state.in_(literals([RechargeState.OPEN])), _c.created_at < bindparam("before"))
+    .where(_c.created_at >= bindparam("since"))
     .order_by(_c.created_at, _c.tenant, _c.id)
     .limit(bindparam("limit_"))
 )
@@ -89,8 +91,11 @@ class SqlRecharges:
     async def page(self, tenant: TenantId, cursor: Cursor, where: RechargeFilter) -> Page[Recharge]:
         return await _LISTING.page(self._run, cursor, *_conditions(tenant, where))
 
-    async def open(self, *, before: datetime, limit: int) -> Sequence[Recharge]:
-        rows = await self._run.rows(_OPEN, {"before": before, "limit_": limit})
+    async def open(
+        self, *, since: datetime | None = None, before: datetime, limit: int
+    ) -> Sequence[Recharge]:
+        bounds = {"since": since or _LONG_AGO, "before": before, "limit_": limit}
+        rows = await self._run.rows(_OPEN, bounds)
         return [_recharge_of(row) for row in rows]
 
     async def unlit(self, tenant: TenantId, drn: Drn) -> Sequence[Recharge]:

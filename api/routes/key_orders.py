@@ -18,7 +18,7 @@ from headend import refusals
 from headend.deliveries import Delivery
 from headend.tokens import ManagementKind, ManagementOrder
 
-router = APIRouter(tags=["keys and engineering"])
+router = APIRouter(prefix="/v1", tags=["keys and engineering"])
 # Wider than any field of a token: the field's own bounds are told by the order's refusal.
 MAX_VALUE = 2**31
 ORDER: tuple[Explained, ...] = (

@@ -14,7 +14,7 @@ from api.routes.token_answer import FAKE_DIGITS, VerifiedTold
 from headend import refusals
 from headend.meters import parse_drn
 
-router = APIRouter(tags=["tokens"])
+router = APIRouter(prefix="/v1", tags=["tokens"])
 
 
 class VerifyAsked(Asked):

@@ -249,7 +249,6 @@ async def test_tokens_made_elsewhere_are_taken_as_they_are(caller: Caller):
     assert BROUGHT not in answer.text
 
 
-@pytest.mark.xfail(strict=True, reason="the desk opens before it knows that issue will refuse")
 async def test_tokens_that_belong_to_another_sale_are_refused(office: Office, caller: Caller):
     body = a_recharge_body("a", amount=None, tokens=[BROUGHT])
     assert (await caller.post("/v1/recharges", json=body)).status_code == 201
@@ -259,7 +258,6 @@ async def test_tokens_that_belong_to_another_sale_are_refused(office: Office, ca
     assert [recharge.id for recharge in await office.recharges()] == ["a"]
 
 
-@pytest.mark.xfail(strict=True, reason="the desk opens before it knows that issue will refuse")
 @pytest.mark.parametrize("change", [{"kt": 1}, {"ea": 7}])
 async def test_a_configuration_that_the_key_cannot_serve_leaves_no_trace(
     office: Office, caller: Caller, change

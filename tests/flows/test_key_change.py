@@ -341,6 +341,20 @@ async def test_management_tokens_travel_as_credit_does(world):
     assert meter.lit
 
 
+async def test_a_management_token_that_a_person_typed_is_confirmed_by_the_person(world):
+    world.meters[Drn(DRN)].faults.silent = True
+    clear = ManagementOrder(ManagementKind.CLEAR_TAMPER)
+    async with world.process().running() as process:
+        await process.keys.order_management(TENANT, Drn(DRN), clear, ident="m1", ordered_by="key")
+        async with world.store.begin() as tx:
+            ordered = await tx.deliveries.find(TENANT, "m1")
+            assert ordered is not None
+            shown = ordered.after(Fact.REVEALED, now=world.clock.now())
+            await tx.deliveries.save(shown, was=ordered.state)
+        confirmed = await process.keys.confirm(TENANT, "m1", by="fitter")
+    assert (confirmed.state, confirmed.confirmed_by) == (DeliveryState.DONE, Confirmation.PERSON)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "start"),
     [

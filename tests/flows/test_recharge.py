@@ -1,8 +1,10 @@
 """Flow A, the recharge: the first whole path, with every fault a wire knows, in virtual time."""
 
 import asyncio
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from decimal import Decimal
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,6 +15,7 @@ from headend.readings import ReadingType
 from headend.recharges import RechargeState
 from headend.refusals import CreditNoteRequired, RechargeDiffers, SupplyCapReached
 from headend.supply import DarkCause, SupplyAction, SupplyReason
+from headend.supply_groups import Reveal
 from headend.tokens import TokenResult
 from tests.fakes import MemoryStore
 from tests.flows.world import TENANT, Fuse, Killed, Process, World, order, until
@@ -197,6 +200,24 @@ async def test_a_sale_is_reversed_only_while_its_digits_were_never_out(world):
     with pytest.raises(CreditNoteRequired, match="taken_by_meter"):
         await process.desk.reverse(TENANT, "r2", reason="x")
     assert world.credited(DRN) == 10
+
+
+async def test_the_digits_of_a_sale_that_was_undone_are_never_shown(world):
+    await world.put_group(reveal=Reveal.AT_ONCE)
+    process = world.process()
+    await process.desk.recharge(order("r1", DRN))
+    store = process.desk._store
+    look = store.look
+
+    @asynccontextmanager
+    async def reversed_meanwhile():
+        async with look() as tx:
+            yield tx
+        process.desk._store = store
+        await world.process().desk.reverse(TENANT, "r1", reason="x")
+
+    process.desk._store = SimpleNamespace(look=reversed_meanwhile, begin=store.begin)
+    assert await process.desk.reveal(TENANT, "r1") == ()
 
 
 async def test_a_hand_over_that_fails_is_tried_until_somebody_is_told(world):
