@@ -130,7 +130,9 @@ async def _change_key(
     if known is not None:
         return known
     attempting.acted = True
-    entered = await enter_set(session, leased.tokens, attempt=_tries(leased))
+    entered = await enter_set(
+        session, leased.tokens, attempt=_tries(leased), in_doubt=leased.delivery.maybe_taken
+    )
     return await after_change(session, entered, change, can)
 
 

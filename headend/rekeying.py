@@ -113,8 +113,14 @@ async def before_change(
     return None
 
 
-async def enter_set(session: Session, tokens: Sequence[Token], *, attempt: int) -> Outcome:
-    """Enter all tokens of the set; `attempt` makes every try new to the meter."""
+async def enter_set(
+    session: Session, tokens: Sequence[Token], *, attempt: int, in_doubt: bool
+) -> Outcome:
+    """Enter all tokens of the set; `attempt` makes every try new to the meter.
+
+    What stops the set behind its first token leaves a half set in the meter: a doubt, after which
+    the key is read and the set started over in time. A second time (`in_doubt`) it is final.
+    """
     echo = TokenOutcome(result=TokenResult.RESERVED)
     for place, token in enumerate(tokens):
         try:
@@ -124,7 +130,8 @@ async def enter_set(session: Session, tokens: Sequence[Token], *, attempt: int) 
                 raise
             raise NoAnswer(f"after {place} tokens of the set: {error}") from error
         if not echo.result.taken:
-            return Outcome(fact=_stopped(echo.result), echo=echo)
+            half = place > 0 and not in_doubt
+            return Outcome(fact=Fact.NOT_READY if half else _stopped(echo.result), echo=echo)
     return Outcome(fact=Fact.ACCEPTED, by=Confirmation.ECHO, echo=echo)
 
 

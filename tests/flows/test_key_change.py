@@ -144,6 +144,25 @@ async def test_a_half_set_is_started_over_only_after_the_meter_forgot_it(world):
     assert meter.decoder.krn == 2
 
 
+async def test_a_set_refused_behind_its_first_token_is_in_doubt_and_never_called_failed(world):
+    meter = world.meters[Drn(DRN)]
+    entered = 0
+    submit = meter.submit
+
+    def spoiling(request_id: object, digits: str, *arguments: object, **named: object) -> None:
+        nonlocal entered
+        entered += 1
+        submit(request_id, "0" * 20 if entered == 2 else digits, *arguments, **named)
+
+    meter.submit = spoiling
+    async with world.process().running() as process:
+        await process.keys.order_change(TENANT, Drn(DRN), NEXT, ident="k1", ordered_by="key")
+        await until(lambda: stopped(world, "k1", DeliveryState.UNCERTAIN), within_s=10)
+        assert (await delivery(world, "k1")).maybe_taken
+        await done(world, "k1", within_s=2000)
+    assert meter.decoder.krn == 2
+
+
 async def test_a_lost_last_answer_is_found_by_reading_and_nothing_is_sent_again(world):
     meter = world.meters[Drn(DRN)]
     count = 0
