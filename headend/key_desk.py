@@ -210,12 +210,14 @@ class KeyDesk:
 
     async def _meter(self, tenant: TenantId, drn: Drn, ident: str) -> tuple[Delivery | None, Meter]:
         async with self._store.look() as tx:
-            known = await tx.deliveries.find(tenant, ident)
             meter = await _known_meter(tx, tenant, drn)
-            if known is None and meter.state is MeterState.RETIRED:
-                raise MeterNotInService(f"meter {drn} is {meter.state}", field="meter")
-            if known is None and await pending_change(tx, tenant, drn):
-                raise KeyChangePending(f"a key change of meter {drn} is on its way", field="meter")
+            pending = await pending_change(tx, tenant, drn)
+            # Last, so that a change of this very id, ordered meanwhile, is known and no other's.
+            known = await tx.deliveries.find(tenant, ident)
+        if known is None and meter.state is MeterState.RETIRED:
+            raise MeterNotInService(f"meter {drn} is {meter.state}", field="meter")
+        if known is None and pending is not None:
+            raise KeyChangePending(f"a key change of meter {drn} is on its way", field="meter")
         return known, meter
 
     async def _tid(self, meter: Meter) -> int | None:
