@@ -6,6 +6,8 @@ RUN    := $(VENV)/bin/python -m
 LAYERS := $(wildcard api adapters headend protocols migrations)
 UNIT   := $(wildcard tests/protocols tests/headend tests/test_*.py)
 ARGS   ?=
+# Tests of one file stay together: they share their servers.
+SPREAD := --numprocesses=auto --dist=loadfile
 
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(RUN) pip --quiet
 UV  := 0.13.9
@@ -26,7 +28,7 @@ serve: $(VENV)/installed ## Run the head-end (see deploy/ for its settings)
 
 test: $(VENV)/installed-dev ## Run every test, against real PostgreSQL and Mosquitto
 	@$(RUN) tests.install_servers
-	@$(RUN) pytest $(ARGS)
+	@$(RUN) pytest $(SPREAD) $(ARGS)
 
 check: $(VENV)/installed-dev ## Format, lint, types, import contracts, unit tests; no servers
 	@$(RUN) ruff format --check .
@@ -46,8 +48,9 @@ lock: $(VENV)/bin/python ## Pin the newest allowed packages with their hashes
 	@$(RUN) uv $(LOCK) pyproject.toml -o requirements.txt
 	@$(RUN) uv $(LOCK) --group dev -c requirements.txt pyproject.toml -o requirements-dev.txt
 
+# Extras stay in the lock: without them older pips look for a newer release of the same package.
 LOCK := pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
-        --no-config --no-emit-index-url --no-header --no-annotate
+        --no-strip-extras --no-config --no-emit-index-url --no-header --no-annotate
 
 clean: ## Remove the environment and every cache
 	rm -rf $(VENV) build dist *.egg-info .coverage htmlcov .hypothesis \
