@@ -13,13 +13,14 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol
 
 from headend.api_keys import ApiKey
 from headend.attempts import Attempt
 from headend.deliveries import Delivery, DeliveryState
 from headend.events import MeterEvent
 from headend.meters import BusName, Drn, Meter, TenantId, UsagePointId
+from headend.pages import Cursor, Page
 from headend.polling import Poll
 from headend.readings import Reading, ReadingType
 from headend.recharges import Recharge, RechargeState
@@ -27,27 +28,6 @@ from headend.supply_groups import SupplyGroup
 from headend.tokens import Token
 from headend.usage_points import UsagePoint
 from headend.vending_keys import SealedKey
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Page(Generic[T]):
-    """Items in stable order, and the opaque cursor of the next page or None."""
-
-    items: Sequence[T]
-    next: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cursor:
-    """Where a page starts (the opaque `next` of the page before, or None) and how long it is.
-
-    A cursor that cannot be read raises MalformedOrder.
-    """
-
-    after: str | None = None
-    limit: int = 50
 
 
 class Tenants(Protocol):

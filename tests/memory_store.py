@@ -21,11 +21,12 @@ from headend.deliveries import OPEN_STATES, Delivery, DeliveryMethod, DeliverySt
 from headend.errors import Stale
 from headend.events import MeterEvent
 from headend.meters import BusName, Drn, Meter, TenantId, UsagePointId
+from headend.pages import Cursor, Page
 from headend.polling import Poll
 from headend.readings import Quality, Reading, ReadingType
 from headend.recharges import UNLIT_STATES, Recharge, RechargeState
 from headend.refusals import MeterExists, TokenKnown
-from headend.store import Cursor, Leased, Page, RechargeFilter
+from headend.store import Leased, RechargeFilter
 from headend.supply import SupplyAction
 from headend.supply_groups import SupplyGroup
 from headend.tokens import Token, TokenPurpose, TokenResult

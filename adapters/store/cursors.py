@@ -16,8 +16,8 @@ from sqlalchemy import Column, ColumnElement, Table, literal, select, tuple_
 
 from adapters.store.columns import microseconds_of, moment_of
 from adapters.store.statements import SqlRow, Statements
+from headend.pages import Cursor, Page
 from headend.refusals import MalformedOrder
-from headend.store import Cursor, Page
 
 T = TypeVar("T")
 Key: TypeAlias = "tuple[datetime | int | str, ...]"

@@ -9,7 +9,7 @@ from adapters.store.statements import SqlRow, Statements
 from adapters.store.tables import events
 from headend.events import MeterEvent
 from headend.meters import Drn, TenantId
-from headend.store import Cursor, Page
+from headend.pages import Cursor, Page
 
 _c = events.c
 _ADD = {dialect: statement.returning(_c.code) for dialect, statement in new_only(events).items()}

@@ -19,8 +19,8 @@ from headend.meters import (
     StsConfiguration,
     TenantId,
 )
+from headend.pages import Cursor, Page
 from headend.refusals import MeterExists
-from headend.store import Cursor, Page
 
 # Both databases bound the number of parameters of one statement.
 CHUNK = 500

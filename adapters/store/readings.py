@@ -11,8 +11,8 @@ from adapters.store.inserts import new_only
 from adapters.store.statements import SqlRow, Statements
 from adapters.store.tables import readings
 from headend.meters import Drn, TenantId
+from headend.pages import Cursor, Page
 from headend.readings import Quality, Reading, ReadingType
-from headend.store import Cursor, Page
 
 _END_OF_TIME = datetime(9999, 1, 1, tzinfo=UTC)
 

@@ -15,9 +15,10 @@ from adapters.store.statements import SqlRow, Statements
 from adapters.store.tables import recharges
 from headend.errors import Stale
 from headend.meters import Drn, TenantId
+from headend.pages import Cursor, Page
 from headend.quantities import Amount
 from headend.recharges import UNLIT_STATES, Recharge, RechargeState
-from headend.store import Cursor, Page, RechargeFilter
+from headend.store import RechargeFilter
 from headend.supply import DarkCause, SupplyState
 from headend.supply_groups import Reveal
 

@@ -8,7 +8,7 @@ from adapters.store.statements import SqlRow, Statements
 from adapters.store.tables import supply_groups
 from headend.errors import Stale
 from headend.meters import TenantId
-from headend.store import Cursor, Page
+from headend.pages import Cursor, Page
 from headend.supply_groups import Reveal, SupplyGroup
 
 _KEY = (supply_groups.c.tenant == bindparam("tenant_"), supply_groups.c.sgc == bindparam("sgc_"))

@@ -10,7 +10,7 @@ from adapters.store.statements import SqlRow, Statements
 from adapters.store.tables import usage_points
 from headend.errors import Stale
 from headend.meters import TenantId, UsagePointId
-from headend.store import Cursor, Page
+from headend.pages import Cursor, Page
 from headend.usage_points import Contact, ContactKind, UsagePoint
 
 _KEY = (usage_points.c.tenant == bindparam("tenant_"), usage_points.c.id == bindparam("id_"))

@@ -33,8 +33,9 @@ from api.settings import Settings
 from api.wiring import new_clock, open_meters, open_store
 from headend.meter_desk import MeterDesk
 from headend.meters import Drn, Meter, TenantId
+from headend.pages import Cursor
 from headend.refusals import OrderRefused
-from headend.store import Cursor, Store, UsagePoints
+from headend.store import Store, UsagePoints
 from headend.usage_points import UsagePoint
 
 T = TypeVar("T")

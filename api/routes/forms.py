@@ -20,7 +20,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from headend.meters import Drn, parse_drn
-from headend.store import Cursor, Page
+from headend.pages import Cursor, Page
 
 T = TypeVar("T")
 R = TypeVar("R")

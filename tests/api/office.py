@@ -18,8 +18,9 @@ from api.vault_wiring import load_masters
 from api.wiring import head_end, new_chance
 from headend.api_keys import Scope
 from headend.meters import TenantId
+from headend.pages import Cursor
 from headend.recharges import Recharge
-from headend.store import Cursor, RechargeFilter
+from headend.store import RechargeFilter
 from tests.builders import a_drn
 
 SGC = "123457"

@@ -10,10 +10,10 @@ import pytest
 from headend.events import EventType, MeterEvent
 from headend.listening import listen
 from headend.meters import Drn
+from headend.pages import Cursor
 from headend.polling import Poll
 from headend.ports import Notice, Report
 from headend.readings import Quality, Reading, ReadingType
-from headend.store import Cursor
 from tests.fakes import MemoryStore
 from tests.flows.world import BUS, TENANT, Fuse, Killed, World, order, until
 

@@ -6,9 +6,9 @@ from datetime import timedelta
 import pytest
 
 from headend.meters import BusName
+from headend.pages import Cursor
 from headend.readings import Quality, ReadingType
 from headend.refusals import MalformedOrder
-from headend.store import Cursor
 from tests.builders import (
     BUS,
     DRN,

@@ -8,10 +8,11 @@ import pytest
 
 from headend.errors import Stale
 from headend.meters import StsConfiguration
+from headend.pages import Cursor
 from headend.quantities import Currency, Unit, Units
 from headend.recharges import RechargeState, first_difference
 from headend.refusals import MalformedOrder, TokenKnown
-from headend.store import Cursor, RechargeFilter
+from headend.store import RechargeFilter
 from headend.supply import DarkCause, SupplyState
 from headend.supply_groups import Reveal
 from headend.tokens import TokenPurpose, TokenResult, TokenState

@@ -8,8 +8,8 @@ import pytest
 
 from headend.errors import Stale
 from headend.meters import Drn, MeterState, TenantId, UsagePointId
+from headend.pages import Cursor
 from headend.refusals import MalformedOrder, MeterExists
-from headend.store import Cursor
 from headend.supply_groups import Reveal
 from tests.builders import (
     DRN,

@@ -8,9 +8,9 @@ import pytest
 
 from headend.deliveries import DeliveryState, Fact
 from headend.errors import Stale
+from headend.pages import Cursor
 from headend.recharges import RechargeState
 from headend.refusals import TokenKnown
-from headend.store import Cursor
 from tests.builders import (
     BUS,
     DRN,
