@@ -14,7 +14,7 @@ from headend.commands import ChangeKey, EnterToken, Manage, SetSupply, needs
 from headend.deliveries import Delivery, DeliveryMethod, DeliveryState, Fact
 from headend.errors import Stale, StoreDown, WireError
 from headend.intake import Intake
-from headend.meters import BusName, Capability, Meter
+from headend.meters import BusName, Capability, Meter, TenantId
 from headend.outcomes import Outcome, attempt_of, write_outcome
 from headend.performing import Attempting, Sold, perform
 from headend.polling import Poll, due_again
@@ -57,6 +57,7 @@ class Bus:
         self._woken = asyncio.Event()
         self._agenda = Agenda()
         self._running = 0
+        self._sending: set[tuple[TenantId, str]] = set()
 
     def wake(self) -> None:
         """There may be work: look now."""
@@ -65,18 +66,24 @@ class Bus:
     async def serve(self) -> None:
         """Take turns for ever; on cancellation conversations end and their leases are released."""
         await self._take_back()
+        doubt = False
         async with asyncio.TaskGroup() as group:
             while True:
                 self._woken.clear()
                 try:
+                    if doubt:
+                        await self._take_back()
                     await self._start_jobs(group)
-                    pause_s = await self._pause_s()
-                except (Stale, StoreDown):
+                    pause_s, doubt = await self._pause_s(), False
+                except Stale:
                     pause_s = STORE_PAUSE_S
+                except StoreDown:
+                    # What we took may be ours although we were not told.
+                    pause_s, doubt = STORE_PAUSE_S, True
                 await self._sleep(pause_s)
 
     async def _take_back(self) -> None:
-        """What was being sent when the process before us died counts as no answer, at once.
+        """What is SENDING, but not by us, counts as no answer, at once: its process died.
 
         A bus has one owner. Should another still be alive, what its meters say counts all the same.
         """
@@ -90,7 +97,9 @@ class Bus:
     async def _take_back_some(self) -> bool:
         now = self._ports.clock.now()
         async with self._ports.store.begin() as tx:
-            left = await tx.deliveries.sending(self.name, limit=TAKE_BACK_BATCH)
+            limit = TAKE_BACK_BATCH + len(self._sending)
+            found = await tx.deliveries.sending(self.name, limit=limit)
+            left = [one for one in found if (one.tenant, one.id) not in self._sending]
             for delivery in left:
                 await write_outcome(
                     tx,
@@ -119,6 +128,7 @@ class Bus:
         self._agenda = self._agenda.took(Turn.COMMAND, len(jobs))
         for job in jobs:
             self._running += 1
+            self._sending.add((job.delivery.tenant, job.delivery.id))
             group.create_task(self._command(job), name=f"delivery {job.delivery.id}")
 
     def _start_polls(self, group: asyncio.TaskGroup, jobs: Sequence[tuple[Poll, Meter]]) -> None:
@@ -181,12 +191,16 @@ class Bus:
             pass  # the lease ends by itself, and what is in the meter stays in the meter
         finally:
             self._running -= 1
+            self._sending.discard((leased.delivery.tenant, leased.delivery.id))
             self._woken.set()
 
     async def _one_try(self, leased: Leased) -> Leased | None:
         """One token or command; what is left of the set to go on with, or None."""
         started_at = self._ports.clock.now()
-        settled, sold = await self._look_again(leased)
+        try:
+            settled, sold = await self._look_again(leased)
+        except StoreDown:
+            settled, sold = Outcome(fact=Fact.NOT_SENT, detail="the database was away"), Sold()
         attempting = Attempting()
         if settled is not None:
             outcome = settled
@@ -206,7 +220,20 @@ class Bus:
                 outcome = attempting.outcome or attempting.interrupted()
                 await self._write_before_we_go(leased, outcome, started_at)
                 raise
-        return await self._write(leased, outcome, started_at)
+        return await self._write_when_possible(leased, outcome, started_at)
+
+    async def _write_when_possible(
+        self, leased: Leased, outcome: Outcome, started_at: datetime
+    ) -> Leased | None:
+        """What the meter said is kept through an outage of the store, as long as the lease."""
+        lease_until = leased.delivery.lease_until
+        while True:
+            try:
+                return await self._write(leased, outcome, started_at)
+            except StoreDown:
+                if lease_until is None or self._ports.clock.now() >= lease_until:
+                    raise
+                await asyncio.sleep(STORE_PAUSE_S)
 
     async def _write_before_we_go(
         self, leased: Leased, outcome: Outcome, started_at: datetime
