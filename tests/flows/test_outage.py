@@ -1,4 +1,4 @@
-"""The database goes away for a moment: what meters said meanwhile is kept and written at once after.
+"""The database goes away for a moment; what meters said meanwhile is written when it is back.
 
 Within seconds, not when leases end (75 s): that would be longer than the fall-back.
 """
