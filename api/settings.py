@@ -133,7 +133,18 @@ class Smtp(_Part):
     user: str | None = None
     password: SecretStr | None = None
     ca_file: Path | None = None
-    timeout_s: Seconds = 20.0
+    timeout_s: Seconds = 8.0
+
+
+class Receipts(_Part):
+    """Delivery receipts that a gateway sends to /receipts/NAME, and how they are read."""
+
+    secret: Annotated[SecretStr, Field(min_length=16, max_length=200)]
+    id: Annotated[str, StringConstraints(min_length=1, max_length=100)]
+    status: Annotated[str, StringConstraints(min_length=1, max_length=100)]
+    delivered: Annotated[tuple[str, ...], Field(min_length=1)]
+    failed: tuple[str, ...] = ()
+    within_s: Annotated[int, Field(ge=5, le=86_400)] = 120
 
 
 class SmsHttp(_Part):
@@ -147,18 +158,40 @@ class SmsHttp(_Part):
     user: str | None = None
     password: SecretStr | None = None
     answer_contains: str = ""
+    answer_id: str = ""
     ca_file: Path | None = None
     plain_http: bool = False
-    timeout_s: Seconds = 20.0
+    timeout_s: Seconds = 8.0
+    receipts: Receipts | None = None
 
 
 class Handover(_Part):
-    """Who carries digits to people; what has no carrier goes into the folder `outbox`."""
+    """Who carries digits to people; what has no carrier goes into the folder `outbox`.
+
+    `sms` and `mail` name the providers in the order in which they are asked; where they name none,
+    `sms_http` or `smtp` comes first, and then the others in the order of their names.
+    """
 
     outbox: Path = Path("var/outbox")
     templates: Path | None = None
     smtp: Smtp | None = None
     sms_http: SmsHttp | None = None
+    mail_servers: Mapping[BusKey, Smtp] = Field(default_factory=dict)
+    sms_gateways: Mapping[BusKey, SmsHttp] = Field(default_factory=dict)
+    sms: tuple[str, ...] = ()
+    mail: tuple[str, ...] = ()
+
+    @property
+    def gateways(self) -> Mapping[str, SmsHttp]:
+        """Every SMS gateway by its name, in the order in which they are asked unless `sms` says."""
+        first = {"sms_http": self.sms_http} if self.sms_http else {}
+        return first | {name: self.sms_gateways[name] for name in sorted(self.sms_gateways)}
+
+    @property
+    def servers(self) -> Mapping[str, Smtp]:
+        """Every mail server by its name, likewise."""
+        first = {"smtp": self.smtp} if self.smtp else {}
+        return first | {name: self.mail_servers[name] for name in sorted(self.mail_servers)}
 
 
 class ModuleKey(_Part):
@@ -288,6 +321,7 @@ _PARTS: tuple[type[BaseModel], ...] = (
     Handover,
     Smtp,
     SmsHttp,
+    Receipts,
     SecurityModule,
     ModuleKey,
 )

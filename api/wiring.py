@@ -9,17 +9,12 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias, cast
+from typing import TypeAlias
 
 from pydantic import SecretStr
 
 from adapters.chance import SystemChance
 from adapters.clock import WallClock
-from adapters.handover.email import EmailMessenger, SmtpSecurity, SmtpSettings
-from adapters.handover.file_outbox import FileOutbox
-from adapters.handover.message import load_templates
-from adapters.handover.router import Messenger, Router
-from adapters.handover.sms_http import SmsGateway, SmsGatewaySettings
 from adapters.modbus.driver import ModbusDriver
 from adapters.modbus.line import ModbusLine
 from adapters.modbus.profile import Profile as ModbusProfile
@@ -35,17 +30,9 @@ from adapters.store import migrate as schema
 from adapters.store.transaction import SqlStore
 from api.catalog import KnownModels, Switchboard
 from api.folders import make_folder
+from api.handover_wiring import open_router
 from api.head_end import HeadEnd, Work
-from api.settings import (
-    Handover,
-    ModbusBus,
-    MqttBus,
-    Role,
-    Settings,
-    SettingsRefused,
-    SmsHttp,
-    Smtp,
-)
+from api.settings import ModbusBus, MqttBus, Role, Settings, SettingsRefused
 from api.vault_wiring import open_vending
 from headend.bus import Bus, BusPorts
 from headend.command_desk import CommandDesk
@@ -55,12 +42,10 @@ from headend.key_desk import KeyDesk
 from headend.listening import listen
 from headend.meter_desk import MeterDesk
 from headend.meters import BusName, ProfileName
-from headend.ports import Clock, Driver
+from headend.ports import Driver
 from headend.recharge_desk import RechargeDesk
-from headend.recharges import Json
 from headend.store import Store
 from headend.tending import Tending
-from headend.usage_points import ContactKind
 
 # Credit that waits for the proof of a key change is issued by the sweeper.
 SWEEP_EVERY_S = 10.0
@@ -328,56 +313,12 @@ async def _tending(
     desk: RechargeDesk,
     stack: AsyncExitStack,
 ) -> Sequence[Work]:
-    router = Router(
-        _messengers(settings.handover, ports.clock), load_templates(settings.handover.templates)
-    )
+    router = open_router(settings.handover, ports.clock)
     stack.push_async_callback(router.aclose)
     tending = Tending(
         ports.store, router, clock=ports.clock, chance=ports.chance, wake=board.wake_all
     )
     return [Work("tending", tending.serve), Work("sweeper", partial(_sweep, desk))]
-
-
-def _messengers(settings: Handover, clock: Clock) -> Mapping[ContactKind, Sequence[Messenger]]:
-    """Who carries what; the folder where nobody is set. Raises Misconfigured."""
-    outbox = FileOutbox(settings.outbox)
-    sms: Messenger = SmsGateway(_sms(settings.sms_http)) if settings.sms_http else outbox
-    mail: Messenger = EmailMessenger(_smtp(settings.smtp), clock) if settings.smtp else outbox
-    return {ContactKind.SMS: (sms,), ContactKind.EMAIL: (mail,)}
-
-
-def _smtp(settings: Smtp) -> SmtpSettings:
-    return SmtpSettings(
-        host=settings.host,
-        sender=settings.sender,
-        sender_name=settings.sender_name,
-        port=settings.port,
-        security=SmtpSecurity(settings.security),
-        user=settings.user,
-        password=_plain(settings.password),
-        ca_file=settings.ca_file,
-        timeout_s=settings.timeout_s,
-    )
-
-
-def _sms(settings: SmsHttp) -> SmsGatewaySettings:
-    return SmsGatewaySettings(
-        url=settings.url.get_secret_value(),
-        method=settings.method,
-        headers={name: value.get_secret_value() for name, value in settings.headers.items()},
-        json=cast(Json, settings.json_body),
-        form=settings.form,
-        user=settings.user,
-        password=_plain(settings.password),
-        answer_contains=settings.answer_contains,
-        ca_file=settings.ca_file,
-        plain_http=settings.plain_http,
-        timeout_s=settings.timeout_s,
-    )
-
-
-def _plain(secret: SecretStr | None) -> str | None:
-    return secret.get_secret_value() if secret else None
 
 
 async def _sweep(desk: RechargeDesk) -> None:

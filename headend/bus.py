@@ -279,6 +279,7 @@ class Bus:
             if current is None:
                 return None
             ours = current.lease_id == sent.lease_id
+            outcome = outcome.once_out(before=sent.out, after=current.out)
             if not ours and outcome.fact not in _TRUTHS:
                 record = attempt_of(sent, outcome, DeliveryMethod.REMOTE, started_at, now)
                 await tx.attempts.add(record)

@@ -387,6 +387,7 @@ def plan(delivery: Delivery, *, now: datetime) -> Step:
     hand = delivery.next_hand_over()
     if hand is not None and now >= delivery.hand_over_at:
         return HandOver(hand)
-    if delivery.by_remote and now >= delivery.not_before:
+    sending = delivery.state is DeliveryState.SENDING
+    if delivery.by_remote and not sending and now >= delivery.not_before:
         return Send()
     return Wait(delivery.next_moment)

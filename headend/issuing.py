@@ -175,7 +175,7 @@ def make_delivery(
         size=size,
         revealed=revealed,
         not_before=now,
-        fallback_at=group.fallback_at(now),
+        fallback_at=group.fallback_at(recharge.created_at),
         deadline=group.deadline(now),
         created_at=now,
         changed_at=now,

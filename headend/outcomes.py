@@ -42,6 +42,16 @@ class Outcome:
     def result(self) -> TokenResult | None:
         return self.echo.result if self.echo else None
 
+    def once_out(self, *, before: bool, after: bool) -> "Outcome":
+        """The outcome of a try during which the digits may have gone out to a person.
+
+        USED is then their fingers' work or another token's; the meter's log was not asked for it,
+        so it is a doubt, and the next try asks first.
+        """
+        if self.fact is not Fact.USED or before or not after:
+            return self
+        return replace(self, fact=Fact.NO_ANSWER, detail="used, while the digits were handed over")
+
 
 def lock_out_end(echo: TokenOutcome | None, *, now: datetime) -> datetime:
     """When the meter takes tokens again, as it told (bounded)."""

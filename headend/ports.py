@@ -179,10 +179,26 @@ class Note:
     amount: str | None
     reference: str | None
     taken: bool = False
+    # Who had it from which provider already, to no avail: these are not asked again.
+    tried: frozenset[tuple[Contact, str]] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dispatch:
+    """A message that a provider took for one person; that it arrives is not said.
+
+    `reference` is the name by which a receipt will speak of it; `receipt_within_s` None: this
+    provider sends no receipts.
+    """
+
+    contact: Contact
+    provider: str
+    reference: str
+    receipt_within_s: float | None = None
 
 
 class Handover(Protocol):
     """Gives digits to a person: a message, a receipt, a hand-held unit."""
 
-    async def give(self, note: Note) -> None:
+    async def give(self, note: Note) -> Sequence[Dispatch]:
         """Raises NotSent when nobody could be told; giving twice is harmless."""

@@ -181,11 +181,12 @@ class Deliveries(Protocol):
         """SENDING ones on a bus, whatever their lease, of every tenant."""
 
     async def due_to_people(self, *, now: datetime, limit: int) -> Sequence[Delivery]:
-        """Open ones a bus does not care for now, oldest first, locked for this transaction.
+        """Open ones that wait for no bus, oldest first, locked for this transaction.
 
-        Those past their deadline (WAITING or UNCERTAIN); those not handed over that have LOCAL or
-        MANUAL among their methods and whose `hand_not_before` (if any) has come, and either their
-        `fallback_at` has come or REMOTE is not among their methods.
+        Those past their deadline (WAITING or UNCERTAIN); before it also those not handed over that
+        have LOCAL or MANUAL among their methods and whose `hand_not_before` (if any) has come, and
+        either their `fallback_at` has come or REMOTE is not among their methods: also SENDING
+        ones, for a customer does not wait until a try that hangs has ended.
         """
 
     async def to_tell(self, *, now: datetime, limit: int) -> Sequence[Delivery]:

@@ -9,6 +9,9 @@ from enum import StrEnum, unique
 from headend.meters import TenantId
 
 DEFAULT_FALLBACK_S = 60
+# A hand-over begins so much before its promise: one provider may hang for its time-out (8 s), the
+# next one answers in a few seconds, and a round of the loop takes one.
+HAND_OVER_LEAD_S = 15
 DEFAULT_DEADLINE_S = 24 * 3600
 
 
@@ -23,7 +26,10 @@ class Reveal(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SupplyGroup:
-    """Policy of one SGC. Times in seconds after issue; limits in units of the service."""
+    """Policy of one SGC; limits in units of the service.
+
+    `fallback_after_s` is a promise to the customer: digits in hand so many seconds after payment.
+    """
 
     tenant: TenantId
     sgc: str
@@ -43,8 +49,13 @@ class SupplyGroup:
         """The reveal policy at one sales point."""
         return self.reveal_at.get(sales_point, self.reveal) if sales_point else self.reveal
 
-    def fallback_at(self, issued_at: datetime) -> datetime:
-        return issued_at + timedelta(seconds=self.fallback_after_s)
+    def fallback_at(self, paid_at: datetime) -> datetime:
+        """When a hand-over begins, so that the digits are in hand `fallback_after_s` after payment.
+
+        Earlier than promised by HAND_OVER_LEAD_S, or by a quarter of a short promise.
+        """
+        lead_s = min(HAND_OVER_LEAD_S, self.fallback_after_s / 4)
+        return paid_at + timedelta(seconds=self.fallback_after_s - lead_s)
 
     def deadline(self, issued_at: datetime) -> datetime:
         return issued_at + timedelta(seconds=self.deadline_after_s)

@@ -198,7 +198,9 @@ def _deliveries() -> Table[tuple[TenantId, str], Delivery]:
             None,
             (one.lease_until, one.tenant, one.id),
         ),
-        people=lambda one: _if(one.state in SENDABLE, None, (one.created_at, one.tenant, one.id)),
+        people=lambda one: _if(
+            one.state in OPEN_STATES, None, (one.created_at, one.tenant, one.id)
+        ),
         untold=lambda one: _if(
             one.state is DeliveryState.DONE and one.handed_at and not one.told_at,
             None,
@@ -573,7 +575,7 @@ class MemoryDeliveries:
 
 def _due_to_people(delivery: Delivery, now: datetime) -> bool:
     if delivery.deadline <= now:
-        return True
+        return delivery.state in SENDABLE
     remote = DeliveryMethod.REMOTE in delivery.methods
     fallen_back = delivery.fallback_at is not None and delivery.fallback_at <= now
     return (

@@ -17,15 +17,22 @@ from pathlib import Path
 from urllib.parse import quote
 
 from aiosmtplib import SMTP
-from aiosmtplib.errors import SMTPException, SMTPRecipientsRefused, SMTPResponseException
+from aiosmtplib.errors import (
+    SMTPDataError,
+    SMTPException,
+    SMTPRecipientsRefused,
+    SMTPResponseException,
+)
 
 from adapters.handover.addresses import is_mailbox, mailbox_of
 from adapters.handover.message import Message
+from adapters.handover.providers import ProviderDown
 from headend.errors import Misconfigured, NotSent
 from headend.ports import Clock
 from headend.usage_points import Contact
 
-DEFAULT_TIMEOUT_S = 20.0
+# One that hangs must leave time for the next: see `supply_groups.HAND_OVER_LEAD_S`.
+DEFAULT_TIMEOUT_S = 8.0
 QUIT_TIMEOUT_S = 2.0
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -72,7 +79,7 @@ class EmailMessenger:
         self._sender = _sender(settings)
         self._tls = _tls(settings)
 
-    async def send(self, message: Message, contact: Contact) -> None:
+    async def send(self, message: Message, contact: Contact) -> str | None:
         """Give a message to the mail server; raises NotSent."""
         recipient = mailbox_of(contact)
         letter = self._letter(message, recipient)
@@ -82,10 +89,13 @@ class EmailMessenger:
         except SMTPRecipientsRefused as exc:
             codes = sorted({refused.code for refused in exc.recipients})
             raise NotSent(f"the mail server refused the recipient: {codes}") from None
-        except SMTPResponseException as exc:
+        except SMTPDataError as exc:
             raise NotSent(f"the mail server answered {exc.code}") from None
+        except SMTPResponseException as exc:
+            raise ProviderDown(f"the mail server answered {exc.code}") from None
         except (SMTPException, OSError, TimeoutError) as exc:
-            raise NotSent(f"no use of the mail server: {type(exc).__name__}") from None
+            raise ProviderDown(f"no use of the mail server: {type(exc).__name__}") from None
+        return None
 
     async def aclose(self) -> None:
         """Nothing is held between messages."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from adapters.handover.message import Message
-from headend.errors import NotSent
+from adapters.handover.providers import ProviderDown
 from headend.usage_points import Contact
 
 MAX_FILES = 10_000
@@ -29,12 +29,13 @@ class FileOutbox:
         self._folder = folder
         self._limit = limit
 
-    async def send(self, message: Message, contact: Contact) -> None:
+    async def send(self, message: Message, contact: Contact) -> str | None:
         """Write one file, durably; raises NotSent."""
         try:
             await asyncio.to_thread(self._write, message, contact)
         except OSError as exc:
-            raise NotSent(f"the outbox folder cannot be written: {exc.strerror}") from None
+            raise ProviderDown(f"the outbox folder cannot be written: {exc.strerror}") from None
+        return None
 
     async def aclose(self) -> None:
         """Nothing is held between messages."""
@@ -43,7 +44,7 @@ class FileOutbox:
         self._folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
         target = self._folder / _name(message, contact)
         if not target.exists() and self._full():
-            raise NotSent(f"the outbox folder holds {self._limit} files; empty it")
+            raise ProviderDown(f"the outbox folder holds {self._limit} files; empty it")
         descriptor, draft = tempfile.mkstemp(prefix=".", dir=self._folder)
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as opened:

@@ -19,16 +19,21 @@ import httpx2
 from adapters.handover.addresses import phone_of
 from adapters.handover.gsm7 import fold
 from adapters.handover.message import Message
+from adapters.handover.named import named
+from adapters.handover.providers import ProviderDown
 from headend.errors import Misconfigured, NotSent
 from headend.recharges import Json
 from headend.usage_points import Contact
 
-DEFAULT_TIMEOUT_S = 20.0
+# One that hangs must leave time for the next: see `supply_groups.HAND_OVER_LEAD_S`.
+DEFAULT_TIMEOUT_S = 8.0
 MAX_ANSWER_BYTES = 64 * 1024
 MAX_CONNECTIONS = 10
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 PLACEHOLDER = re.compile(r"\{(to|msisdn|text|id)\}", re.ASCII)
 METHODS = frozenset({"GET", "POST", "PUT"})
+# These speak of the one message or its number; all else would meet every message.
+OF_THE_MESSAGE = frozenset({400, 409, 422})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,8 +41,10 @@ class SmsGatewaySettings:
     """One gateway and the request it takes.
 
     `json` or `form` is the body, if any. `answer_contains` is for gateways that answer 200 and say
-    in the body whether they mean it. `plain_http` allows http:// off this machine, for a gateway in
-    the same locked room. `timeout_s` bounds the whole exchange.
+    in the body whether they mean it. `answer_id` says where a JSON answer holds the gateway's own
+    name of the message, by members and places (`messages.0.messageId`). `plain_http` allows
+    http:// off this machine, for a gateway in the same locked room. `timeout_s` bounds the whole
+    exchange.
     """
 
     url: str = field(repr=False)
@@ -48,6 +55,7 @@ class SmsGatewaySettings:
     user: str | None = None
     password: str | None = field(default=None, repr=False)
     answer_contains: str = ""
+    answer_id: str = ""
     ca_file: Path | None = None
     plain_http: bool = False
     timeout_s: float = DEFAULT_TIMEOUT_S
@@ -73,27 +81,35 @@ class SmsGateway:
             trust_env=False,
         )
 
-    async def send(self, message: Message, contact: Contact) -> None:
-        """Give a message to the gateway; 2xx is given, all else raises NotSent."""
+    async def send(self, message: Message, contact: Contact) -> str | None:
+        """Give a message to the gateway; 2xx is given, all else raises NotSent.
+
+        Returns what `answer_id` names in the answer, if it is there.
+        """
         request = self._request(message, phone_of(contact))
         try:
             async with asyncio.timeout(self._settings.timeout_s):
-                await self._post(request)
+                return await self._post(request)
         except (httpx2.HTTPError, httpx2.StreamError, OSError, TimeoutError) as exc:
-            raise NotSent(f"no use of the SMS gateway: {type(exc).__name__}") from None
+            raise ProviderDown(f"no use of the SMS gateway: {type(exc).__name__}") from None
 
     async def aclose(self) -> None:
         """Close the connections."""
         await self._client.aclose()
 
-    async def _post(self, request: httpx2.Request) -> None:
+    async def _post(self, request: httpx2.Request) -> str | None:
         response = await self._client.send(request, stream=True)
+        settings = self._settings
         try:
             if not response.is_success:
-                raise NotSent(f"the SMS gateway answered {response.status_code}")
-            wanted = self._settings.answer_contains
-            if wanted and wanted.encode() not in await _beginning(response):
-                raise NotSent("the SMS gateway's answer lacks what its setting asks for")
+                kind = NotSent if response.status_code in OF_THE_MESSAGE else ProviderDown
+                raise kind(f"the SMS gateway answered {response.status_code}")
+            if not settings.answer_contains and not settings.answer_id:
+                return None
+            beginning = await _beginning(response)
+            if settings.answer_contains.encode() not in beginning:
+                raise ProviderDown("the SMS gateway's answer lacks what its setting asks for")
+            return named(beginning, settings.answer_id) if settings.answer_id else None
         finally:
             await response.aclose()
 

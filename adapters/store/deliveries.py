@@ -131,10 +131,11 @@ _SENDING = _claiming(
 _DUE_TO_PEOPLE = _claiming(
     select(deliveries)
     .where(
-        _SENDABLE,
+        _c.state.in_(literals(OPEN_STATES)),
         or_(
-            _c.deadline <= _NOW,
+            and_(_SENDABLE, _c.deadline <= _NOW),
             and_(
+                _c.deadline > _NOW,
                 _c.handed_at.is_(None),
                 _c.methods >= 2 * REMOTE,
                 or_(_c.hand_not_before.is_(None), _c.hand_not_before <= _NOW),

@@ -259,7 +259,7 @@ _partial(
     deliveries.c.created_at,
     deliveries.c.tenant,
     deliveries.c.id,
-    where=deliveries.c.state.in_(literals(SENDABLE_STATES)),
+    where=deliveries.c.state.in_(literals(OPEN_STATES)),
 )
 _partial(
     "ix_deliveries_lease",

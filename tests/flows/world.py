@@ -40,7 +40,7 @@ from headend.meters import (
     StsConfiguration,
     TenantId,
 )
-from headend.ports import Note
+from headend.ports import Dispatch, Note
 from headend.quantities import Unit, Units
 from headend.readings import Reading, ReadingType
 from headend.recharge_desk import RechargeDesk
@@ -279,13 +279,14 @@ class Postman:
     given: list[Note] = field(default_factory=list)
     down: bool = False
 
-    async def give(self, note: Note) -> None:
+    async def give(self, note: Note) -> Sequence[Dispatch]:
         self.fuse.touch()
         await asyncio.sleep(0.2)
         if self.down:
             raise NotSent("nobody answers")
         self.given.append(note)
         self.fuse.touch()
+        return [Dispatch(contact=to, provider="postman", reference=note.id) for to in note.contacts]
 
 
 class World:

@@ -318,7 +318,7 @@ async def test_what_is_being_sent_on_one_bus_is_found_whatever_its_lease(store):
         ({}, False),
         ({"fallback_at": NOW}, True),
         ({"fallback_at": NOW, "state": UNCERTAIN}, True),
-        ({"fallback_at": NOW, "state": SENDING, "lease_until": NOW}, False),
+        ({"fallback_at": NOW, "state": SENDING, "lease_until": NOW}, True),
         ({"fallback_at": NOW, "state": DONE}, False),
         ({"fallback_at": NOW, "handed_at": NOW}, False),
         ({"fallback_at": NOW, "hand_not_before": NOW + SECOND}, False),
