@@ -195,7 +195,10 @@ class Handover(_Part):
 
 
 class ModuleKey(_Part):
-    """A vending key in the security module, as its key list shows it; never the key itself."""
+    """A vending key in the security module, as its key list shows it; never the key itself.
+
+    It is live unless the settings say that it is a test key (of a module on the bench) or private.
+    """
 
     tenant: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
     sgc: Annotated[str, StringConstraints(pattern=r"^[0-9]{6}$")]
@@ -205,6 +208,7 @@ class ModuleKey(_Part):
     ken: Annotated[int, Field(ge=0, le=255)]
     dkga: Literal[2, 4]
     check_value: Annotated[str, StringConstraints(pattern=r"^[0-9A-Fa-f]{6}$")]
+    mark: Literal["test", "private", "live"] = "live"
 
 
 class SecurityModule(_Part):

@@ -86,7 +86,7 @@ def _module_key(settings: ModuleKey) -> VendingKey:
         base_date=settings.base_date,
         ken=settings.ken,
         dkga=settings.dkga,
-        mark=KeyMark.LIVE,
+        mark=KeyMark(settings.mark),
         check_value=settings.check_value.upper(),
         module_draws=True,
     )

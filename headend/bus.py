@@ -258,8 +258,8 @@ class Bus:
                 case ChangeKey() as change:
                     now = self._ports.clock.now()
                     return await credit_first(tx, delivery, change, now=now), Sold()
-                case Manage():
-                    return None, Sold(sts=meter.sts)
+                case Manage(_, sts):
+                    return None, Sold(sts=sts)
                 case EnterToken() if delivery.recharge_id is not None:
                     recharge = await tx.recharges.find(delivery.tenant, delivery.recharge_id)
                     sold = _sold(recharge)

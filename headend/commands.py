@@ -30,9 +30,13 @@ class SetClock:
 
 @dataclass(frozen=True, slots=True)
 class Manage:
-    """Enter one management or test token. Idempotent by its TID (class 1 changes nothing)."""
+    """Enter one management or test token. Idempotent by its TID (class 1 changes nothing).
+
+    `sts` is what it was made under; None for class 1, which any meter reads.
+    """
 
     order: ManagementOrder
+    sts: StsConfiguration | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,6 @@ from headend.supply_groups import Reveal
 from headend.tokens import (
     Issued,
     KeyChangeOrder,
-    ManagementKind,
     ManagementOrder,
     Token,
     TokenContents,
@@ -94,7 +93,7 @@ class KeyDesk:
 
         The whole set is made at once, or nothing. Raises OrderRefused, ModuleDown.
         """
-        known, meter = await self._meter(tenant, drn, ident)
+        known, meter = await self._meter(tenant, drn, ident, needs_key=True)
         if known is not None:
             return _same_change(known, drn, to), False
         if same_key(meter.sts, to):
@@ -112,12 +111,14 @@ class KeyDesk:
     ) -> tuple[Delivery, bool]:
         """Make one management or test token and deliver it like credit; whether it is new.
 
+        It is of the key that the meter is recorded with now, and goes to no other.
         Raises OrderRefused, ModuleDown (then nothing is stored: order it again).
         """
-        known, meter = await self._meter(tenant, drn, ident)
+        needs_key = order.kind.needs_key
+        known, meter = await self._meter(tenant, drn, ident, needs_key=needs_key)
         if known is not None:
-            return _same_order(known, drn, Manage(order)), False
-        tid = await self._tid(meter) if order.kind is not ManagementKind.METER_TEST else None
+            return _same_management(known, drn, order), False
+        tid = await self._tid(meter) if needs_key else None
         issued = await self._module.issue(
             TokenOrder(
                 tenant=tenant,
@@ -130,7 +131,8 @@ class KeyDesk:
             ),
             message_id=_message_id(meter, ident),
         )
-        return await self._add(meter, Manage(order), issued, ident=ident, ordered_by=ordered_by)
+        command = Manage(order, meter.sts if needs_key else None)
+        return await self._add(meter, command, issued, ident=ident, ordered_by=ordered_by)
 
     async def verify(self, tenant: TenantId, drn: Drn, digits: str, *, by: str) -> Verified:
         """What 20 digits are: for this meter, of what content, and whether they are ours.
@@ -208,15 +210,20 @@ class KeyDesk:
             self._routes.wake(after.bus)
         return after
 
-    async def _meter(self, tenant: TenantId, drn: Drn, ident: str) -> tuple[Delivery | None, Meter]:
+    async def _meter(
+        self, tenant: TenantId, drn: Drn, ident: str, *, needs_key: bool
+    ) -> tuple[Delivery | None, Meter]:
+        """Tests and displays need no key: while a change is on its way they are how it is seen."""
         async with self._store.look() as tx:
             meter = await _known_meter(tx, tenant, drn)
             pending = await pending_change(tx, tenant, drn)
             # Last, so that a change of this very id, ordered meanwhile, is known and no other's.
             known = await tx.deliveries.find(tenant, ident)
+            if known is None:
+                await self._ways(tx, meter)
         if known is None and meter.state is MeterState.RETIRED:
             raise MeterNotInService(f"meter {drn} is {meter.state}", field="meter")
-        if known is None and pending is not None:
+        if known is None and needs_key and pending is not None:
             raise KeyChangePending(f"a key change of meter {drn} is on its way", field="meter")
         return known, meter
 
@@ -236,7 +243,9 @@ class KeyDesk:
         now = self._clock.now()
         async with self._store.begin() as tx:
             current = await _known_meter(tx, meter.tenant, meter.drn)
-            if current.sts != meter.sts or await pending_change(tx, meter.tenant, meter.drn):
+            if _needs_key(command) and (
+                current.sts != meter.sts or await pending_change(tx, meter.tenant, meter.drn)
+            ):
                 raise Stale(f"the key of meter {meter.drn} was changed just now")
             if isinstance(command, ChangeKey):
                 # Two changes ordered at once meet here: the slower one looks again.
@@ -255,6 +264,7 @@ class KeyDesk:
                         purpose=one.purpose,
                         digits=one.digits,
                         tid=one.tid,
+                        mark=one.mark,
                     )
                 )
         if delivery.bus is not None:
@@ -265,6 +275,27 @@ class KeyDesk:
         self, tx: Transaction, meter: Meter, command: Command, ident: str, ordered_by: str
     ) -> Delivery:
         now = self._clock.now()
+        return Delivery(
+            id=ident,
+            tenant=meter.tenant,
+            drn=meter.drn,
+            bus=meter.route.bus if meter.route else None,
+            command=command,
+            ordered_by=ordered_by,
+            priority=priority(command),
+            rank=rank_of(now),
+            methods=await self._ways(tx, meter),
+            not_before=now,
+            deadline=now + DEADLINE,
+            created_at=now,
+            changed_at=now,
+        )
+
+    async def _ways(self, tx: Transaction, meter: Meter) -> frozenset[DeliveryMethod]:
+        """By remote, or by hand where there is none: by both at once a set could be mixed up.
+
+        Empty where a person has to ask for the digits. Raises NoDeliveryMethod.
+        """
         point = (
             await tx.usage_points.find(meter.tenant, meter.usage_point)
             if meter.usage_point
@@ -275,23 +306,13 @@ class KeyDesk:
             raise NoDeliveryMethod(
                 "it has neither a route that enters tokens nor a keypad", field="meter"
             )
-        # By two ways at once a set could be mixed up: by remote, or by hand where there is none.
         remote = frozenset({DeliveryMethod.REMOTE})
-        return Delivery(
-            id=ident,
-            tenant=meter.tenant,
-            drn=meter.drn,
-            bus=meter.route.bus if meter.route else None,
-            command=command,
-            ordered_by=ordered_by,
-            priority=priority(command),
-            rank=rank_of(now),
-            methods=remote if DeliveryMethod.REMOTE in ways else ways,
-            not_before=now,
-            deadline=now + DEADLINE,
-            created_at=now,
-            changed_at=now,
-        )
+        return remote if DeliveryMethod.REMOTE in ways else ways
+
+
+def _needs_key(command: Command) -> bool:
+    """Its tokens are of the key that the meter holds."""
+    return not isinstance(command, Manage) or command.order.kind.needs_key
 
 
 async def _known_meter(tx: Transaction, tenant: TenantId, drn: Drn) -> Meter:
@@ -348,6 +369,12 @@ def _same_order(known: Delivery, drn: Drn, command: Command) -> Delivery:
     if known.command != command:
         raise OrderDiffers(known.id, "order")
     return known
+
+
+def _same_management(known: Delivery, drn: Drn, order: ManagementOrder) -> Delivery:
+    """The same order again is the same, also when the meter's key was changed meanwhile."""
+    sts = known.command.sts if isinstance(known.command, Manage) else None
+    return _same_order(known, drn, Manage(order, sts))
 
 
 def _same_change(known: Delivery, drn: Drn, to: StsConfiguration) -> Delivery:

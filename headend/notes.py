@@ -12,6 +12,7 @@ from headend.store import Transaction
 from headend.supply_groups import SupplyGroup
 from headend.tokens import Token
 from headend.usage_points import Contact, UsagePoint
+from headend.vending_keys import KeyMark
 
 
 async def note_of(tx: Transaction, delivery: Delivery, *, taken: bool) -> Note | None:
@@ -43,6 +44,7 @@ async def note_of(tx: Transaction, delivery: Delivery, *, taken: bool) -> Note |
         amount=str(recharge.encoded) if recharge and recharge.encoded else None,
         reference=recharge.order.reference if recharge else None,
         taken=taken,
+        test=any(token.mark is KeyMark.TEST for token in tokens),
     )
 
 

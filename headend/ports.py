@@ -167,7 +167,7 @@ class SecurityModule(Protocol):
 class Note:
     """What a person is told. `digits` in order of entry; empty in a note that all is well.
 
-    `id` is that of no other tenant's note.
+    `id` is that of no other tenant's note. `test`: made under a test key, and told as such.
     """
 
     id: str
@@ -179,6 +179,7 @@ class Note:
     amount: str | None
     reference: str | None
     taken: bool = False
+    test: bool = False
     # Who had it from which provider already, to no avail: these are not asked again.
     tried: frozenset[tuple[Contact, str]] = frozenset()
 

@@ -374,6 +374,7 @@ class RechargeDesk:
                     purpose=one.purpose,
                     digits=one.digits,
                     tid=one.tid,
+                    mark=one.mark,
                 )
             )
         told = replace(recharge, issued_at=now, encoded=issued.encoded)

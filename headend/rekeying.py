@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum, unique
 
-from headend.commands import ChangeKey, EnterToken
+from headend.commands import ChangeKey, EnterToken, Manage
 from headend.deliveries import OPEN_STATES, Confirmation, Delivery, DeliveryMethod, Fact
 from headend.errors import Misconfigured, NoAnswer, NotSent, Unsupported, WireError
 from headend.meters import Capability, Drn, Meter, StsConfiguration, TenantId
@@ -76,14 +76,24 @@ async def change_first(
 async def credit_first(
     tx: Transaction, delivery: Delivery, change: ChangeKey, *, now: datetime
 ) -> Outcome | None:
-    """Credit still out under the old key goes first: the new key would kill its digits."""
+    """What is still out under the old key goes first: the new key would kill its digits."""
     on_its_way = await tx.deliveries.of_meter(delivery.tenant, delivery.drn, states=OPEN_STATES)
     for other in on_its_way:
-        earlier = isinstance(other.command, EnterToken) and other.rank <= delivery.rank
-        if earlier and not await _made_for(tx, other, change.to):
+        if other.rank <= delivery.rank and await _dies_with_key(tx, other, change.to):
             until = now + CREDIT_FIRST_EVERY
-            return Outcome(fact=Fact.HELD, until=until, detail="credit under the old key first")
+            return Outcome(fact=Fact.HELD, until=until, detail="tokens of the old key first")
     return None
+
+
+async def _dies_with_key(tx: Transaction, delivery: Delivery, to: StsConfiguration) -> bool:
+    """Its tokens are credit or management, and not of the key that the meter shall get."""
+    match delivery.command:
+        case EnterToken():
+            return not await _made_for(tx, delivery, to)
+        case Manage(_, sts):
+            return sts is not None and not same_key(sts, to)
+        case _:
+            return False
 
 
 async def _made_for(tx: Transaction, delivery: Delivery, sts: StsConfiguration) -> bool:

@@ -11,6 +11,7 @@ from enum import IntEnum, StrEnum, unique
 from headend.meters import Drn, Service, StsConfiguration, TenantId
 from headend.quantities import Amount
 from headend.refusals import MalformedToken
+from headend.vending_keys import KeyMark
 
 DIGITS = 20
 MAX_TOKEN = 2**66 - 1
@@ -101,7 +102,11 @@ _REFUSED = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Token:
-    """One token of a delivery; `sequence` counts from 1 in the order of entry."""
+    """One token of a delivery; `sequence` counts from 1 in the order of entry.
+
+    `mark` is that of the vending key it was made under; None for tokens of class 1, which need no
+    key, and for those that the back-office brought.
+    """
 
     id: str
     tenant: TenantId
@@ -111,6 +116,7 @@ class Token:
     purpose: TokenPurpose
     digits: str = field(repr=False)
     tid: int | None = None
+    mark: KeyMark | None = None
     state: TokenState = TokenState.WAITING
     result: TokenResult | None = None
     taken_at: datetime | None = None
@@ -160,6 +166,18 @@ class ManagementKind(StrEnum):
     SET_FLAG = "set_flag"  # index: flag, value: 0 or 1
     SET_CONTROL = "set_control"  # index: control, value: 10 bits
     METER_TEST = "meter_test"  # value: test number 0-18
+    READ_CONTROL = "read_control"  # index: control
+    READ_FLAG = "read_flag"  # no numbers
+
+    @property
+    def needs_key(self) -> bool:
+        """Class 2, encrypted and with a TID; those of class 1 are clear text and have none."""
+        return self not in _CLASS_1
+
+
+_CLASS_1 = frozenset(
+    {ManagementKind.METER_TEST, ManagementKind.READ_CONTROL, ManagementKind.READ_FLAG}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,11 +223,12 @@ class KeyChangeOrder:
 
 @dataclass(frozen=True, slots=True)
 class IssuedToken:
-    """One token from the security module."""
+    """One token from the security module; `mark` is that of the key it is encrypted under."""
 
     digits: str = field(repr=False)
     tid: int | None
     purpose: TokenPurpose
+    mark: KeyMark | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +244,7 @@ class TokenContents:
     """What 20 digits say under a key: for verifying, never for deciding a delivery.
 
     `problem` names why they cannot be read under this key or would be refused, None if all is
-    well; `moment` is the minute of the TID.
+    well; `moment` is the minute of the TID; `mark` is that of the key that opened them.
     """
 
     token_class: int
@@ -236,6 +255,7 @@ class TokenContents:
     moment: datetime | None = None
     amount: Amount | None = None
     problem: str | None = None
+    mark: KeyMark | None = None
 
 
 def parse_digits(text: str, *, field: str = "tokens") -> str:

@@ -191,10 +191,12 @@ def an_opening(**fields: Any) -> SetSupply:
 def a_management_order(kind: ManagementKind = ManagementKind.CLEAR_CREDIT) -> ManagementOrder:
     """One that makes sense of each kind."""
     match kind:
-        case ManagementKind.CLEAR_TAMPER:
+        case ManagementKind.CLEAR_TAMPER | ManagementKind.READ_FLAG:
             return ManagementOrder(kind)
         case ManagementKind.SET_FLAG | ManagementKind.SET_CONTROL:
             return ManagementOrder(kind, value=1, index=3)
+        case ManagementKind.READ_CONTROL:
+            return ManagementOrder(kind, index=3)
         case _:
             return ManagementOrder(kind, value=7)
 

@@ -39,6 +39,7 @@ class Template:
     """The texts of one language; which placeholders each may hold is in PLACEHOLDERS."""
 
     subject: str
+    test: str
     meter: str
     one: str
     several: str
@@ -51,6 +52,7 @@ class Template:
 
 PLACEHOLDERS: Mapping[str, frozenset[str]] = {
     "subject": frozenset({"meter"}),
+    "test": frozenset(),
     "meter": frozenset({"meter"}),
     "one": frozenset({"digits"}),
     "several": frozenset({"count"}),
@@ -94,6 +96,8 @@ class Templates:
         assert note.digits, "a note without digits tells that all is well"
         subject = template.subject.format(meter=note.drn)
         must = [template.meter.format(meter=note.drn), *_tokens(template, note.digits)]
+        if note.test:
+            must.insert(0, template.test)
         return Message(note.id, subject, _fitting(must, _extras(template, note)))
 
 

@@ -28,13 +28,10 @@ def command_json(command: Command) -> dict[str, object]:
             }
         case SetClock():
             return {"type": "set_clock"}
-        case Manage(order):
-            return {
-                "type": "manage",
-                "kind": order.kind.value,
-                "value": order.value,
-                "index": order.index,
-            }
+        case Manage(order, sts):
+            numbers = {"kind": order.kind.value, "value": order.value, "index": order.index}
+            made_under = {} if sts is None else {"sts": sts_columns(sts)}
+            return {"type": "manage", **numbers, **made_under}
         case ChangeKey():
             return {
                 "type": "change_key",
@@ -60,7 +57,9 @@ def command_of(plain: Mapping[str, Any]) -> Command:
             return SetClock()
         case "manage":
             kind = ManagementKind(plain["kind"])
-            return Manage(ManagementOrder(kind, value=plain["value"], index=plain["index"]))
+            order = ManagementOrder(kind, value=plain["value"], index=plain["index"])
+            sts = plain.get("sts")
+            return Manage(order, None if sts is None else _sts_of(sts))
         case "change_key":
             return ChangeKey(present=_sts_of(plain["present"]), to=_sts_of(plain["to"]))
         case tag:

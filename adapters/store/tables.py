@@ -176,6 +176,7 @@ tokens = Table(
     Column("purpose", String, nullable=False),
     Column("digits", String, nullable=False),
     Column("tid", BigInteger),
+    Column("mark", String),
     Column("state", String, nullable=False),
     Column("result", Integer),
     Column("taken_at", MOMENT),

@@ -10,6 +10,7 @@ from adapters.store.tables import tokens
 from headend.meters import Drn, TenantId
 from headend.refusals import TokenKnown
 from headend.tokens import Token, TokenPurpose, TokenResult, TokenState
+from headend.vending_keys import KeyMark
 
 _c = tokens.c
 _TENANT = _c.tenant == bindparam("tenant_")
@@ -42,6 +43,7 @@ class SqlTokens:
             "purpose": token.purpose,
             "digits": token.digits,
             "tid": token.tid,
+            "mark": token.mark,
             **_changing(token),
         }
         if not await self._run.changed(_ADD[self._run.dialect], columns):
@@ -84,6 +86,7 @@ def token_of(row: SqlRow) -> Token:
         purpose=TokenPurpose(row.purpose),
         digits=row.digits,
         tid=row.tid,
+        mark=None if row.mark is None else KeyMark(row.mark),
         state=TokenState(row.state),
         result=None if row.result is None else TokenResult(row.result),
         taken_at=row.taken_at,

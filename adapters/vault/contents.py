@@ -31,6 +31,7 @@ from protocols.sts.amount import CURRENCY_MAX, UNITS_MAX
 from protocols.sts.credit import Credit, CreditCurrency, CreditUnits
 from protocols.sts.errors import StsError
 from protocols.sts.management import (
+    FLAG_INDEX,
     ClearCredit,
     ClearTamper,
     Management,
@@ -41,7 +42,7 @@ from protocols.sts.management import (
     TariffRate,
     WaterFactor,
 )
-from protocols.sts.metertest import MeterTest, generic_tests
+from protocols.sts.metertest import ExtendedRead, MeterTest, MeterTestToken, generic_tests
 from protocols.sts.tables import CreditRegister, CreditSubclass, MeterTestNumber
 from protocols.sts.token import encode
 
@@ -92,11 +93,30 @@ def contents_of(order: TokenOrder, tid: int) -> Contents:
 
 def meter_test(order: TokenOrder) -> Issued | None:
     """The token of class 1 that an order asks for, if it does: clear text, made without a key."""
-    match order.content:
-        case ManagementOrder(kind=ManagementKind.METER_TEST) as wanted:
-            digits = encode(meter_test_of(order.drn, wanted), None)
-            return Issued((IssuedToken(digits, None, TokenPurpose.TEST),))
-    return None
+    wanted = order.content
+    if not isinstance(wanted, ManagementOrder) or wanted.kind.needs_key:
+        return None
+    digits = encode(_class_1(order.drn, wanted), None)
+    return Issued((IssuedToken(digits, None, TokenPurpose.TEST),))
+
+
+def _class_1(drn: Drn, wanted: ManagementOrder) -> MeterTestToken:
+    match wanted.kind:
+        case ManagementKind.READ_CONTROL:
+            _require_no(wanted, "value")
+            return _read_back(_index(wanted))
+        case ManagementKind.READ_FLAG:
+            _require_no(wanted, "value")
+            _require_no(wanted, "index")
+            return ExtendedRead(FLAG_INDEX)
+    return meter_test_of(drn, wanted)
+
+
+def _read_back(index: int) -> ExtendedRead:
+    """The extended read has the 36-bit form only, whatever the meter's manufacturer code."""
+    if not 0 <= index < FLAG_INDEX:
+        raise MalformedOrder(f"a control is 0 to {FLAG_INDEX - 1}", field="index")
+    return ExtendedRead(index)
 
 
 def meter_test_of(drn: Drn, wanted: ManagementOrder) -> MeterTest:

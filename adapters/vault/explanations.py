@@ -5,7 +5,7 @@ meter knows, its store of TIDs and its clock, is not judged. The new key that ke
 carry is never shown.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from adapters.vault.contents import (
     SERVICES,
@@ -72,6 +72,13 @@ def explain(digits: str, meter: Meter, held: Held | None) -> TokenContents:
         subclass = unseal(token_class, clear) >> SUBCLASS_SHIFT
     except CrcError:
         return unreadable(token_class)
+    told = _genuine(digits, token_class, subclass, meter, held)
+    return told if held is None else replace(told, mark=held.key.mark)
+
+
+def _genuine(
+    digits: str, token_class: TokenClass, subclass: int, meter: Meter, held: Held | None
+) -> TokenContents:
     try:
         contents = decode(digits, None if held is None else held.cipher)
     except StsError as error:

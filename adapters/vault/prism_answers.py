@@ -54,7 +54,7 @@ def issued(
     steps = _encoded(token, asked)
     is_credit = isinstance(contents, Credit)
     purpose = TokenPurpose.CREDIT if is_credit else TokenPurpose.MANAGEMENT
-    made = IssuedToken(token.token_dec, token.tid, purpose)
+    made = IssuedToken(token.token_dec, token.tid, purpose, key.mark)
     return Issued((made,), encoded=_amount(token, order, steps))
 
 
@@ -81,7 +81,10 @@ def changed(
         _require_digits(token, TokenClass.MANAGEMENT)
     _require_advice(in_order[0].new_config, order, present, to)
     return Issued(
-        tuple(IssuedToken(token.token_dec, None, TokenPurpose.KEY_CHANGE) for token in in_order)
+        tuple(
+            IssuedToken(token.token_dec, None, TokenPurpose.KEY_CHANGE, present.mark)
+            for token in in_order
+        )
     )
 
 

@@ -4,6 +4,7 @@ The module judges, we put it in words. Tokens of class 1 are clear text and neve
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from enum import StrEnum, unique
 
 from adapters.vault.contents import Contents
@@ -67,13 +68,14 @@ def contents_told(
         raise UnreadableAnswer("the security module's verdict is of no known kind") from None
     match verdict:
         case Verdict.OK:
-            return _genuine(verified.token, token_class, meter, key)
+            told = _genuine(verified.token, token_class, meter, key)
         case Verdict.WRONG_KEY:
             return unreadable(token_class)
         case Verdict.DEFAULT_KEY:
-            return _not_to_be_used(token_class, default_key_problem())
+            told = _not_to_be_used(token_class, default_key_problem())
         case Verdict.KEY_EXPIRED:
-            return _not_to_be_used(token_class, expiry_problem(key))
+            told = _not_to_be_used(token_class, expiry_problem(key))
+    return replace(told, mark=key.mark)
 
 
 def _genuine(

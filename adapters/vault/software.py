@@ -88,7 +88,7 @@ class SoftwareVault:
         if purpose is TokenPurpose.CREDIT:
             require_sells(row.key)
         contents = contents_of(order, order.tid)
-        token = IssuedToken(encode(contents, cipher), order.tid, purpose)
+        token = IssuedToken(encode(contents, cipher), order.tid, purpose, row.key.mark)
         return Issued((token,), encoded=encoded_amount(contents, order.content))
 
     async def change_key(self, order: KeyChangeOrder, *, message_id: str) -> Issued:
@@ -107,7 +107,10 @@ class SoftwareVault:
             new = self._keys.vending_key(new_row, to)
         require_new_alive(new_row.key, self._clock.now())
         digits = make_set(order, old, new, cipher)
-        return Issued(tuple(IssuedToken(one, None, TokenPurpose.KEY_CHANGE) for one in digits))
+        mark = old_row.key.mark
+        return Issued(
+            tuple(IssuedToken(one, None, TokenPurpose.KEY_CHANGE, mark) for one in digits)
+        )
 
     async def read(self, tenant: TenantId, meter: Meter, digits: str) -> TokenContents:
         """What 20 digits say to a meter under its present key; raises also MalformedToken."""

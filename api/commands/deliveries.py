@@ -65,10 +65,16 @@ def tell_delivery(delivery: Mapping[str, object], *, as_json: bool) -> None:
             print(f"{name:<9} {delivery[name]}")
     tokens = delivery["tokens"]
     for token in tokens if isinstance(tokens, list) else []:
-        print(f"token {token['sequence']:<3} {token['digits'] or token['masked']} {token['state']}")
+        print(f"token {token['sequence']:<3} {told_token(token)}")
     attempts = delivery["attempts"]
     for attempt in attempts if isinstance(attempts, list) else []:
         print(f"try       {attempt['started_at']} {attempt['method']} {attempt['outcome']}")
+
+
+def told_token(token: Mapping[str, object]) -> str:
+    """One token for people. A live one needs no word, all others must not look like it."""
+    mark = f" ({token['mark']} key)" if token["mark"] not in (None, "live") else ""
+    return f"{token['digits'] or token['masked']} {token['state']}{mark}"
 
 
 def _numbers(command: Mapping[str, object]) -> str:
@@ -76,4 +82,9 @@ def _numbers(command: Mapping[str, object]) -> str:
     parts = command.get("to") or command.get("engineering")
     if not isinstance(parts, dict):
         return ""
-    return "".join(f" {name} {value}" for name, value in parts.items() if value is not None)
+    told = {
+        name: value
+        for name, value in parts.items()
+        if value is not None and not isinstance(value, dict)
+    }
+    return "".join(f" {name} {value}" for name, value in told.items())

@@ -26,7 +26,9 @@ def order(
     value: Annotated[
         int | None, typer.Option(help="Watts, register, raw bits, or test number.")
     ] = None,
-    index: Annotated[int | None, typer.Option(help="Which flag or control.")] = None,
+    index: Annotated[
+        int | None, typer.Option(help="Which flag or control, to set or to read back.")
+    ] = None,
     ident: Annotated[
         str | None, typer.Option("--id", help="Your id; the same again is the same order.")
     ] = None,

@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 import typer
 
+from api.commands.deliveries import told_token
 from api.commands.rest import DEFAULT_URL, Key, Url, asked
 from api.commands.telling import AsJson, tell_json
 from api.wiring import new_chance, new_clock
@@ -97,7 +98,7 @@ def _tell(recharge: Mapping[str, object], *, as_json: bool) -> None:
     print(f"requested {_amount(recharge['requested'])}, taken {_amount(recharge['taken'])}")
     tokens = recharge["tokens"]
     for token in tokens if isinstance(tokens, list) else []:
-        print(f"token     {token['digits'] or token['masked']} {token['state']}")
+        print(f"token     {told_token(token)}")
     attempts = recharge["attempts"]
     for attempt in attempts if isinstance(attempts, list) else []:
         print(f"try       {attempt['started_at']} {attempt['method']} {attempt['outcome']}")

@@ -11,10 +11,12 @@ from api.commands.sts_explain import Part, key_part, token_part
 from api.commands.sts_fields import fields_of, grouped, rows_as_json, said_by
 from api.commands.sts_keys import MeterKey
 from api.commands.sts_orders import MeterTestOrder, Order, TimedOrder
+from headend.vending_keys import KeyMark
 from protocols.sts.credit import Credit
 from protocols.sts.errors import KeyExpiredError, RangeError
 from protocols.sts.keychange import KeyChange, KeySection, require_key_type_change
 from protocols.sts.limits import NIBBLE_MAX, TID_MAX, require
+from protocols.sts.metertest import MeterTestToken
 from protocols.sts.tables import EncryptionAlgorithm, KeyType
 from protocols.sts.tid import moment_of, next_tid
 from protocols.sts.token import TimedContents, TokenContents, encode, encode_key_change
@@ -175,6 +177,7 @@ def as_json(batch: Batch, *, explain: bool, show_key: bool) -> dict[str, object]
                 "token": made.digits,
                 "class": int(made.contents.token_class),
                 "subclass": int(made.contents.subclass),
+                "mark": _mark(made.contents, key),
                 "tid": made.contents.tid if isinstance(made.contents, TimedContents) else None,
                 "fields": rows_as_json(fields_of(made.contents, base, show_key=shown)),
             }
@@ -193,6 +196,11 @@ def as_json(batch: Batch, *, explain: bool, show_key: bool) -> dict[str, object]
     return document
 
 
+def _mark(contents: TokenContents, key: MeterKey | None) -> KeyMark | None:
+    """Tokens of class 1 are made without a key, and so without a mark."""
+    return None if key is None or isinstance(contents, MeterTestToken) else key.mark
+
+
 def _require_alive(key: MeterKey, tid: int) -> None:
     if is_expired(tid, key.ken):
         until = last_minute(key.base_date, key.ken)
@@ -201,11 +209,14 @@ def _require_alive(key: MeterKey, tid: int) -> None:
 
 def _summary(made: Made, batch: Batch) -> str:
     contents = made.contents
+    # What no till could sell must not look as if it could.
+    test = ", test key" if batch.key is not None and batch.key.mark is KeyMark.TEST else ""
     if isinstance(contents, KeySection):
-        return f"{said_by(contents)} ({batch.tokens.index(made) + 1} of {len(batch.tokens)})"
+        place = f"{batch.tokens.index(made) + 1} of {len(batch.tokens)}"
+        return f"{said_by(contents)} ({place}){test}"
     if not isinstance(contents, TimedContents):
         return said_by(contents)
-    return f"{said_by(contents)}, TID {contents.tid}"
+    return f"{said_by(contents)}, TID {contents.tid}{test}"
 
 
 def _warnings(contents: Sequence[TokenContents], key: MeterKey | None) -> list[str]:

@@ -10,6 +10,7 @@ from enum import Enum, unique
 
 from api.commands.sts_fields import HIDDEN, Row, fields_of, minute, rows_as_json
 from api.commands.sts_keys import MeterKey, neighbours
+from headend.vending_keys import KeyMark
 from protocols.sts.block import CRC_BITS, TimedContent, unseal
 from protocols.sts.errors import (
     CrcError,
@@ -177,9 +178,17 @@ def _validated(
         result, reason = _class_1(contents, memory)
     else:
         assert key is not None
+        if key.mark is not None:
+            rows.append(Row("mark", key.mark, _MARKED[key.mark]))
         result, reason = _with_key(contents, key, memory)
     not_asked = [] if result.is_refusal else _not_asked(contents, memory)
     return Judgement(digits, result, reason, rows, not_asked=not_asked, contents=contents)
+
+
+_MARKED = {
+    KeyMark.TEST: "of a published test key, not for sale",
+    KeyMark.PRIVATE: "of a key held in software",
+}
 
 
 def _class_1(token: MeterTestToken, memory: Memory) -> tuple[Result, str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from api.commands.sts_files import key_of, read_key, read_tables
+from headend.vending_keys import KeyMark
 from protocols.sts.cipher import BlockCipher, cipher_for
 from protocols.sts.drn import PAN_DIGITS, Drn, MeterPan, is_decimal
 from protocols.sts.errors import MissingKeyError, RangeError, TablesError
@@ -191,6 +192,16 @@ class MeterKey:
     def is_public(self) -> bool:
         """Whether it comes from a published test key, so that showing it gives nothing away."""
         return self.vending_key is not None and self.vending_key.value in PUBLIC_KEYS
+
+    @property
+    def mark(self) -> KeyMark | None:
+        """TEST for a published key, PRIVATE for another vending key: no live one is held here.
+
+        None where the meter's own key was given, which tells nothing of its vending key.
+        """
+        if self.vending_key is None:
+            return None
+        return KeyMark.TEST if self.is_public else KeyMark.PRIVATE
 
     @property
     def algorithm(self) -> EncryptionAlgorithm:

@@ -30,6 +30,7 @@ def verify(
     assert isinstance(contents, dict)
     print(f"token     {found['masked']}")
     print(f"says      {contents['text']}")
+    print(f"mark      {contents['mark'] or 'none'}")
     print(f"problem   {contents['problem'] or 'none'}")
     print(f"ours      {_origin(ours) if isinstance(ours, dict) else 'no'}")
 

@@ -20,6 +20,7 @@ from headend.api_keys import ApiKey, Scope
 from headend.attempts import Attempt
 from headend.commands import ChangeKey, Command, EnterToken, Manage, SetClock, SetSupply
 from headend.deliveries import Confirmation, DeliveryMethod, DeliveryState, Fact
+from headend.meters import StsConfiguration
 from headend.supply import SupplyAction, SupplyReason
 from headend.tokens import ManagementKind, ManagementOrder
 
@@ -60,15 +61,24 @@ class AttemptTold(Told):
 
 
 class EngineeringTold(Told):
-    """What a management or test token does, and its numbers."""
+    """What a management or test token does, and its numbers; `sts` is what it was made under.
+
+    Meter tests and displays are made under no key.
+    """
 
     kind: Annotated[ManagementKind, grows(ManagementKind)]
     value: int | None
     index: int | None
+    sts: StsTold | None
 
     @classmethod
-    def of(cls, order: ManagementOrder) -> "EngineeringTold":
-        return cls(kind=order.kind, value=order.value, index=order.index)
+    def of(cls, order: ManagementOrder, sts: StsConfiguration | None) -> "EngineeringTold":
+        return cls(
+            kind=order.kind,
+            value=order.value,
+            index=order.index,
+            sts=None if sts is None else StsTold.of(sts),
+        )
 
 
 class CommandTold(Told):
@@ -93,8 +103,8 @@ class CommandTold(Told):
                 return cls(kind=CommandKind.ENTER_TOKEN)
             case SetClock():
                 return cls(kind=CommandKind.SET_CLOCK)
-            case Manage(order):
-                return cls(kind=CommandKind.MANAGE, engineering=EngineeringTold.of(order))
+            case Manage(order, sts):
+                return cls(kind=CommandKind.MANAGE, engineering=EngineeringTold.of(order, sts))
             case ChangeKey(present, to):
                 told = StsTold.of(present), StsTold.of(to)
                 return cls(kind=CommandKind.CHANGE_KEY, present=told[0], to=told[1])

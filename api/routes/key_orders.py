@@ -52,7 +52,8 @@ class EngineeringAsked(Asked):
     """One management or test token.
 
     `value`: watts for limits, the register of `clear_credit` (65535 for all), raw bits of a rate or
-    factor, 0 or 1 of a flag, the number of a test; `index`: which flag or control.
+    factor, 0 or 1 of a flag, the number of a test; `index`: which flag or control is set, or which
+    control is read back. `read_flag` takes no numbers: no public text says where they would stand.
     """
 
     id: OrderId

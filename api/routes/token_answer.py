@@ -18,6 +18,7 @@ from headend.tokens import (
     mask,
     parse_digits,
 )
+from headend.vending_keys import KeyMark
 
 # 20 digits above 66 bits: no token, wherever it is typed.
 FAKE_DIGITS = "99999999999999999999"
@@ -36,10 +37,15 @@ class ResultTold(Told):
 
 
 class TokenTold(Told):
-    """One token. `digits` only where they were asked for and may be shown."""
+    """One token. `digits` only where they were asked for and may be shown.
+
+    `mark` is that of the vending key it was made under; null for meter tests and displays, and for
+    tokens that the back-office brought.
+    """
 
     sequence: int
     purpose: Annotated[TokenPurpose, grows(TokenPurpose)]
+    mark: Annotated[KeyMark, grows(KeyMark)] | None
     masked: Annotated[str, Field(examples=[FAKE_MASKED])]
     digits: Annotated[str | None, Field(examples=[FAKE_DIGITS])] = None
     state: Annotated[TokenState, grows(TokenState)]
@@ -51,6 +57,7 @@ class TokenTold(Told):
         return cls(
             sequence=token.sequence,
             purpose=token.purpose,
+            mark=token.mark,
             masked=token.masked,
             digits=token.digits if shown else None,
             state=token.state,
@@ -60,7 +67,10 @@ class TokenTold(Told):
 
 
 class ContentsTold(Told):
-    """What 20 digits say under the key of a meter; `problem` is why it would refuse them."""
+    """What 20 digits say under the key of a meter; `problem` is why it would refuse them.
+
+    `mark` is that of the key that opened them; null where none did.
+    """
 
     token_class: int
     subclass: int | None
@@ -69,6 +79,7 @@ class ContentsTold(Told):
     tid: int | None
     moment: Annotated[datetime | None, Field(description="The minute of the TID.")]
     amount: AmountTold | None
+    mark: Annotated[KeyMark, grows(KeyMark)] | None
     problem: str | None
 
     @classmethod
@@ -81,6 +92,7 @@ class ContentsTold(Told):
             tid=contents.tid,
             moment=contents.moment,
             amount=amount_told(contents.amount),
+            mark=contents.mark,
             problem=contents.problem,
         )
 

@@ -92,10 +92,13 @@ def test_tokens_and_keys_are_ordered_shown_and_verified(headend: Headend):
     change = ["keychange", "order", DRN, "--krn", "2", "--ti", "7", "--id", "k1"]
     assert told(headend(*change, "--json"))["command"]["to"] == NEXT
     shown = headend("keychange", "show", "k1", "--reveal").stdout
-    assert len(re.findall(r"^token \d +\*{16}\d{4} waiting$", shown, re.M)) == 4
+    assert len(re.findall(r"^token \d +\*{16}\d{4} waiting \(test key\)$", shown, re.M)) == 4
     assert not TWENTY.search(shown)
     assert told(headend("deliveries", "ask", "k1", "--json"))["state"] == "waiting"
     assert told(headend("deliveries", "show", "m1", "--json"))["id"] == "m1"
     verified = headend("tokens", "verify", DRN, "1020 3040 5060 7080 9011")
     assert "ours      no" in verified.stdout
     assert "crc_error" in verified.stdout
+    assert "mark      none" in verified.stdout
+    read_back = ["engineering", "order", DRN, "read_control", "--index", "0", "--id", "m2"]
+    assert "manage kind read_control index 0" in headend(*read_back).stdout

@@ -71,17 +71,35 @@ async def test_an_engineering_token_is_made_and_told(caller: Caller):
     assert answer.status_code == 201, answer.text
     told = answer.json()
     assert told["command"]["kind"] == "manage"
-    assert told["command"]["engineering"] == {"kind": "power_limit", "value": 6000, "index": None}
+    assert told["command"]["engineering"] == {
+        "kind": "power_limit",
+        "value": 6000,
+        "index": None,
+        "sts": PRESENT,
+    }
     assert [token["purpose"] for token in told["tokens"]] == ["management"]
+    assert [token["mark"] for token in told["tokens"]] == ["test"]
     assert (told["stopped_by"], told["confirmed_by"]) == (None, None)
 
 
-@pytest.mark.parametrize("body", [{"kind": "meter_test", "value": 0}, {"kind": "clear_tamper"}])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"kind": "meter_test", "value": 0},
+        {"kind": "read_control", "index": 3},
+        {"kind": "read_flag"},
+        {"kind": "clear_tamper"},
+    ],
+)
 async def test_the_same_order_again_is_the_same_delivery(caller: Caller, body):
     first = await caller.post(ENGINEERING, json={"id": "m1", **body})
     again = await caller.post(ENGINEERING, json={"id": "m1", **body})
     assert (first.status_code, again.status_code) == (201, 200)
     assert again.json() == first.json()
+    needs_key = body["kind"] == "clear_tamper"
+    told = first.json()
+    assert told["tokens"][0]["mark"] == ("test" if needs_key else None)
+    assert told["command"]["engineering"]["sts"] == (PRESENT if needs_key else None)
 
 
 async def test_many_callers_with_one_id_order_one_key_change(caller: Caller):
@@ -124,6 +142,8 @@ TOKENS = [
     ({"kind": "set_flag", "value": 1}, "malformed-order", "index"),
     ({"kind": "set_flag", "index": 1, "value": 2}, "malformed-order", "value"),
     ({"kind": "meter_test", "value": 99}, "malformed-order", "value"),
+    ({"kind": "read_control", "index": 63}, "malformed-order", "index"),
+    ({"kind": "read_flag", "value": 1}, "malformed-order", "value"),
     ({"kind": "power_limit", "value": -1}, "invalid-request", "value"),
     ({"kind": "power_limit", "value": "6000"}, "invalid-request", "value"),
     ({"kind": "free_units", "value": 1}, "invalid-request", "kind"),
@@ -337,7 +357,8 @@ async def test_credit_that_died_with_the_old_key_is_replaced_once(office: Office
 
 async def test_tokens_made_elsewhere_are_not_replaced(caller: Caller):
     brought = a_recharge_body(amount=None, tokens=["10203040506070809011"])
-    await caller.post("/v1/recharges", json=brought)
+    sold = await caller.post("/v1/recharges", json=brought)
+    assert sold.json()["tokens"][0]["mark"] is None
     answer = await caller.post("/v1/recharges/sale-1/replacement", json={"id": "sale-2"})
     assert (answer.status_code, slug(answer)) == (409, "not-replaceable")
 
@@ -357,6 +378,8 @@ async def test_a_token_of_ours_is_known_by_its_digits(caller: Caller):
     assert told["ours"]["token"]["state"] == "waiting"
     assert told["contents"]["amount"] == {"kind": "units", "value": "25.6", "unit": "kWh"}
     assert told["contents"]["problem"] is None
+    marks = sold["tokens"][0]["mark"], told["ours"]["token"]["mark"], told["contents"]["mark"]
+    assert marks == ("test", "test", "test")
     assert not TWENTY.search(answer.text)
 
 
@@ -367,6 +390,7 @@ async def test_a_token_of_ours_for_another_meter_is_none_of_this_one(by_hand: Ca
     told = (await by_hand.post("/v1/tokens/verify", json=body)).json()
     assert told["ours"] is None
     assert told["contents"]["problem"].startswith("crc_error")
+    assert told["contents"]["mark"] is None
     assert told["contents"]["amount"] is None
 
 

@@ -60,6 +60,7 @@ def test_every_field_of_a_credit_is_told():
         "TID": "85740",
         "amount": "0.1 kWh",
         "CRC": "3188",
+        "mark": "test",
     }
     assert "2014-03-01 13:00 UTC" in json.dumps(token)
 

@@ -139,7 +139,7 @@ def test_text_shows_digits_in_groups_and_the_amount_really_encoded():
     result = sts("issue", "electricity=2000", *TESTED, *FIRST)
     assert result.exit_code == 0
     line = result.stdout.strip()
-    assert line.endswith("electricity 2000.4 kWh, TID 85740")
+    assert line.endswith("electricity 2000.4 kWh, TID 85740, test key")
     assert len(line.split("  ")[0]) == len("0000 0000 0000 0000 0000")
 
 

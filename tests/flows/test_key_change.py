@@ -8,18 +8,32 @@ from itertools import pairwise
 import pytest
 
 from adapters.vault.key_import import KeyToImport, import_keys
+from adapters.vault.software import SoftwareVault
+from headend.commands import Manage
 from headend.deliveries import Confirmation, Delivery, DeliveryState, Fact
 from headend.meters import Drn, Keypad, KeyType, StsConfiguration
+from headend.ports import SecurityModule
 from headend.recharges import RechargeState
 from headend.refusals import (
     KeyChangePending,
     KeyExpired,
+    NoDeliveryMethod,
     NotReplaceable,
     NoVendingKey,
     OrderDiffers,
     SameKey,
 )
-from headend.tokens import ManagementKind, ManagementOrder, TokenPurpose, TokenResult, TokenState
+from headend.tokens import (
+    Issued,
+    KeyChangeOrder,
+    ManagementKind,
+    ManagementOrder,
+    TokenOrder,
+    TokenPurpose,
+    TokenResult,
+    TokenState,
+)
+from headend.vending_keys import KeyMark
 from tests.fakes import MemoryStore
 from tests.flows.test_recharge import settled
 from tests.flows.world import (
@@ -94,6 +108,7 @@ async def test_a_key_change_is_entered_whole_proved_and_written_down(world):
         tokens = await tx.tokens.of(ordered.id, TENANT)
     assert [token.purpose for token in tokens] == [TokenPurpose.KEY_CHANGE] * 4
     assert {token.state for token in tokens} == {TokenState.TAKEN}
+    assert {token.mark for token in tokens} == {KeyMark.TEST}
 
 
 async def test_credit_sold_while_the_change_is_on_its_way_is_made_after_the_proof(world):
@@ -216,7 +231,17 @@ async def test_a_change_from_a_key_the_meter_does_not_hold_is_not_sent(world):
     assert (await delivery(world, "k1")).stopped_by is Fact.KEY_MISMATCH
 
 
+async def typed_elsewhere(world: World, *, sections: int = 4, to: StsConfiguration = NEXT) -> None:
+    """Somebody types (the first sections of) a key change that no head-end knows of."""
+    vault = SoftwareVault(world.store, world.masters, clock=world.clock)
+    change = KeyChangeOrder(tenant=TENANT, drn=Drn(DRN), present=PRESENT, to=to)
+    made = await vault.change_key(change, message_id="elsewhere")
+    for token in made.tokens[:sections]:
+        assert world.meters[Drn(DRN)].customer_types(token.digits, world.clock.now()).result.taken
+
+
 async def wrong_record(world: World) -> None:
+    """The record has the meter under the second key."""
     async with world.store.begin() as tx:
         meter = await tx.meters.find(TENANT, Drn(DRN))
         assert meter is not None
@@ -237,7 +262,7 @@ async def test_by_hand_the_set_and_then_the_credit_are_given_in_one_numbered_mes
         await process.desk.recharge(order("r1", DRN, fallback_to=(NEIGHBOUR,)))
         await until(lambda: world.postman.given, within_s=10)
     (note,) = world.postman.given
-    assert len(note.digits) == 5
+    assert (len(note.digits), note.test) == (5, True)
     simulated = world.meters[Drn(DRN)]
     results = [simulated.customer_types(one, world.clock.now()).result for one in note.digits]
     assert results[-1] is TokenResult.ACCEPT
@@ -358,6 +383,94 @@ async def test_management_tokens_travel_as_credit_does(world):
         await process.keys.order_management(TENANT, Drn(DRN), clear, ident="m1", ordered_by="key")
         await done(world, "m1", within_s=10)
     assert meter.lit
+
+
+async def test_a_management_token_remembers_its_key_and_goes_to_no_other(world):
+    meter = world.meters[Drn(DRN)]
+    meter.faults.silent = True
+    clear = ManagementOrder(ManagementKind.CLEAR_TAMPER)
+    async with world.process().running() as process:
+        ordered, _ = await process.keys.order_management(
+            TENANT, Drn(DRN), clear, ident="m1", ordered_by="key"
+        )
+        assert ordered.command == Manage(clear, PRESENT)
+        await typed_elsewhere(world)
+        await wrong_record(world)  # ... and somebody corrects the record to it
+        meter.faults.silent = False
+        await until(lambda: stopped(world, "m1", DeliveryState.FAILED), within_s=60)
+        again, created = await process.keys.order_management(
+            TENANT, Drn(DRN), clear, ident="m1", ordered_by="key"
+        )
+    assert (again.id, created, again.stopped_by) == ("m1", False, Fact.KEY_MISMATCH)
+    assert len(meter.tokens.newest_first()) == 4  # the key change, and nothing of ours
+
+
+async def test_a_management_token_of_the_old_key_goes_before_the_change(world):
+    meter = world.meters[Drn(DRN)]
+    meter.tamper(world.clock.now())
+    meter.faults.busy = True
+    clear = ManagementOrder(ManagementKind.CLEAR_TAMPER)
+    async with world.process().running() as process:
+        await process.keys.order_management(TENANT, Drn(DRN), clear, ident="m1", ordered_by="key")
+        await process.keys.order_change(TENANT, Drn(DRN), NEXT, ident="k1", ordered_by="key")
+        meter.faults.busy = False
+        await done(world, "m1", within_s=120)
+        assert (await delivery(world, "k1")).state is not DeliveryState.DONE
+        await done(world, "k1", within_s=120)
+    assert meter.lit
+
+
+async def test_the_key_of_a_meter_can_be_looked_at_while_its_change_is_on_its_way(world):
+    world.meters[Drn(DRN)].faults.busy = True
+    process = world.process()
+    await process.keys.order_change(TENANT, Drn(DRN), NEXT, ident="k1", ordered_by="key")
+    krn = ManagementOrder(ManagementKind.METER_TEST, value=4)
+    shown, created = await process.keys.order_management(
+        TENANT, Drn(DRN), krn, ident="m1", ordered_by="key"
+    )
+    assert (created, shown.command) == (True, Manage(krn))
+    clear = ManagementOrder(ManagementKind.CLEAR_TAMPER)
+    with pytest.raises(KeyChangePending):
+        await process.keys.order_management(TENANT, Drn(DRN), clear, ident="m2", ordered_by="key")
+
+
+async def test_an_order_that_no_way_carries_makes_no_token_and_takes_no_tid(world):
+    async with world.store.begin() as tx:
+        meter = await tx.meters.find(TENANT, Drn(DRN))
+        assert meter is not None
+        cut_off = replace(meter, route=None, keypad=Keypad.NONE, version=meter.version + 1)
+        await tx.meters.save(cut_off, was=meter.version)
+    process = world.process()
+    process.capabilities = lambda meter: ALL.NONE
+    made: list[str] = []
+    for desk in (process.keys, process.desk):
+        desk._module = CountingModule(desk._module, made)
+    clear = ManagementOrder(ManagementKind.CLEAR_TAMPER)
+    with pytest.raises(NoDeliveryMethod):
+        await process.keys.order_change(TENANT, Drn(DRN), NEXT, ident="k1", ordered_by="key")
+    with pytest.raises(NoDeliveryMethod):
+        await process.keys.order_management(TENANT, Drn(DRN), clear, ident="m1", ordered_by="key")
+    with pytest.raises(NoDeliveryMethod):
+        await process.desk.recharge(order("r1", DRN))
+    assert made == []
+    async with world.store.begin() as tx:
+        assert await tx.tids.last(TENANT, Drn(DRN), 2014) is None
+
+
+class CountingModule:
+    """The vault, and what it was asked to make."""
+
+    def __init__(self, module: SecurityModule, made: list[str]) -> None:
+        self._module, self._made = module, made
+        self.key, self.check = module.key, module.check
+
+    async def issue(self, order: TokenOrder, *, message_id: str) -> Issued:
+        self._made.append(message_id)
+        return await self._module.issue(order, message_id=message_id)
+
+    async def change_key(self, order: KeyChangeOrder, *, message_id: str) -> Issued:
+        self._made.append(message_id)
+        return await self._module.change_key(order, message_id=message_id)
 
 
 async def test_a_management_token_that_a_person_typed_is_confirmed_by_the_person(world):

@@ -42,6 +42,15 @@ def test_several_tokens_are_numbered_in_the_order_of_entry():
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
+def test_a_token_of_a_test_key_says_so_first_in_one_sms(language):
+    text = TEMPLATES.compose(a_note(language=language, test=True)).text
+    assert text.startswith(f"{TEMPLATES.of(language).test}\n")
+    assert GROUPS in text
+    assert septets(fold(text)) <= SEPTETS
+    assert TEMPLATES.of(language).test not in TEMPLATES.compose(a_note(language=language)).text
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_one_token_fits_one_sms_with_amount_and_reference(language):
     note = a_note(language=language, amount="1820162.4 kWh", reference="INV-2026-000123456789")
     text = TEMPLATES.compose(note).text

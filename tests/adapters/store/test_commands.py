@@ -32,6 +32,19 @@ ROWS: list[tuple[Command, dict[str, object]]] = [
         {"type": "manage", "kind": "clear_tamper", "value": None, "index": None},
     ),
     (
+        Manage(
+            ManagementOrder(ManagementKind.POWER_LIMIT, value=6000),
+            StsConfiguration("600675", 1, 1, KeyType.UNIQUE, 7),
+        ),
+        {
+            "type": "manage",
+            "kind": "power_limit",
+            "value": 6000,
+            "index": None,
+            "sts": {"sgc": "600675", "krn": 1, "tariff_index": 1, "key_type": 2, "ea": 7},
+        },
+    ),
+    (
         ChangeKey(
             present=StsConfiguration("600675", 1, 1, KeyType.UNIQUE, 7),
             to=StsConfiguration("000001", 9, 99, KeyType.COMMON, 11),

@@ -16,6 +16,7 @@ from headend.store import RechargeFilter
 from headend.supply import DarkCause, SupplyState
 from headend.supply_groups import Reveal
 from headend.tokens import TokenPurpose, TokenResult, TokenState
+from headend.vending_keys import KeyMark
 from tests.builders import (
     DRN,
     NOW,
@@ -314,8 +315,10 @@ async def sold(store):
 
 
 async def test_tokens_come_back_in_the_order_of_entry(sold):
-    second = a_token(delivery_id="d-1", sequence=2, tid=5, purpose=TokenPurpose.KEY_CHANGE)
-    first = a_token(delivery_id="d-1", sequence=1, tid=5)
+    second = a_token(
+        delivery_id="d-1", sequence=2, tid=5, purpose=TokenPurpose.KEY_CHANGE, mark=KeyMark.LIVE
+    )
+    first = a_token(delivery_id="d-1", sequence=1, tid=5, mark=KeyMark.TEST)
     other = a_token(delivery_id="d-2", tid=5)
     async with sold.begin() as tx:
         for token in (second, first, other):

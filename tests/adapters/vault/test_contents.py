@@ -1,12 +1,13 @@
 """Orders that 66 bits cannot hold are refused by field; what they hold is told exactly."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.vault.contents import contents_of, encoded_amount, meter_test_of
+from adapters.vault.contents import contents_of, encoded_amount, meter_test, meter_test_of
 from headend.meters import Drn, KeyType, Service, StsConfiguration
 from headend.quantities import Currency, Unit, Units
 from headend.refusals import (
@@ -17,11 +18,13 @@ from headend.refusals import (
     OrderRefused,
     WrongUnit,
 )
-from headend.tokens import ManagementKind, ManagementOrder, TokenOrder
+from headend.tokens import ManagementKind, ManagementOrder, TokenOrder, TokenPurpose
 from protocols.sts.amount import CURRENCY_MAX
 from protocols.sts.credit import CreditCurrency
 from protocols.sts.management import TariffRate, WaterFactor
+from protocols.sts.metertest import ExtendedRead
 from protocols.sts.tables import MeterTestSubclass
+from protocols.sts.token import decode
 from tests.adapters.vault.conftest import TENANT
 
 TID = 85740
@@ -171,3 +174,42 @@ def test_money_finer_than_a_step_is_rounded_up():
     contents = contents_of(an_order(zar("0.000001")), TID)
     assert isinstance(contents, CreditCurrency)
     assert contents.amount_1e5 == 1
+
+
+READ_BACK = [
+    (ManagementOrder(M.READ_CONTROL, index=0), "02305843009347914912"),  # 531-1-xx CTSA24-5
+    (ManagementOrder(M.READ_CONTROL, index=62), None),
+    (ManagementOrder(M.READ_FLAG), None),
+]
+
+
+@pytest.mark.parametrize(("wanted", "published"), READ_BACK, ids=str)
+@pytest.mark.parametrize("drn", ["00000000000", "0000000000000"])
+def test_an_extended_read_is_one_token_for_every_meter_and_needs_no_key(drn, wanted, published):
+    made = meter_test(replace(an_order(wanted), drn=Drn(drn), tid=None, rnd=None))
+    assert made is not None
+    [token] = made.tokens
+    assert (token.purpose, token.tid, token.mark) == (TokenPurpose.TEST, None, None)
+    read = decode(token.digits, None)
+    assert isinstance(read, ExtendedRead)
+    assert (read.index, read.selector) == (63 if wanted.index is None else wanted.index, 0)
+    if published:
+        assert token.digits == published
+
+
+@pytest.mark.parametrize(
+    ("wanted", "field"),
+    [
+        (ManagementOrder(M.READ_CONTROL), "index"),
+        (ManagementOrder(M.READ_CONTROL, index=63), "index"),
+        (ManagementOrder(M.READ_CONTROL, index=-1), "index"),
+        (ManagementOrder(M.READ_CONTROL, value=1, index=1), "value"),
+        (ManagementOrder(M.READ_FLAG, value=1), "value"),
+        (ManagementOrder(M.READ_FLAG, index=63), "index"),
+    ],
+    ids=str,
+)
+def test_an_extended_read_of_nothing_is_refused_by_field(wanted, field):
+    with pytest.raises(MalformedOrder) as caught:
+        meter_test(an_order(wanted))
+    assert caught.value.field == field

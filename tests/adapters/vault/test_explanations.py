@@ -21,6 +21,7 @@ from headend.tokens import (
     TokenPurpose,
     mask,
 )
+from headend.vending_keys import KeyMark
 from protocols.sts.block import seal
 from protocols.sts.cipher import cipher_for
 from protocols.sts.keys import DecoderKey
@@ -86,6 +87,7 @@ async def test_every_field_of_a_credit_is_told(read):
     assert contents.amount == kwh("25.6")
     assert contents.moment == datetime(2014, 3, 1, 13, tzinfo=UTC)
     assert contents.problem is None
+    assert contents.mark is KeyMark.TEST
 
 
 async def test_money_is_told_in_the_meters_currency(read):

@@ -27,6 +27,7 @@ from headend.tokens import (
     ManagementOrder,
     TokenPurpose,
 )
+from headend.vending_keys import KeyMark
 from protocols.sts import drn as sts_drn
 from protocols.sts.credit import CreditCurrency
 from protocols.sts.keychange import HeldSections
@@ -193,6 +194,7 @@ async def test_a_management_token_holds_what_was_ordered(vault, kind, value, nam
 async def test_a_meter_test_needs_no_module(prism, vault):
     issued = await vault.issue(managing(ManagementKind.METER_TEST, 0), message_id="city/m1")
     assert [token.purpose for token in issued.tokens] == [TokenPurpose.TEST]
+    assert issued.tokens[0].mark is None
     assert issued.tokens[0].digits == "56493153725450313471"  # published: all tests, short form
     assert not prism.calls
 
@@ -251,6 +253,7 @@ async def test_a_key_change_is_a_whole_set(prism, vault):
     issued = await vault.change_key(order, message_id="city/k1")
     assert [token.purpose for token in issued.tokens] == [TokenPurpose.KEY_CHANGE] * 4
     assert [token.tid for token in issued.tokens] == [None] * 4
+    assert [token.mark for token in issued.tokens] == [KeyMark.LIVE] * 4
     change = taken(issued, order)
     assert (change.sgc, change.krn, change.tariff_index, change.ken) == (203557, 6, 2, 255)
     assert change.rollover
@@ -383,6 +386,7 @@ async def test_credit_is_read(vault):
     assert (read.purpose, read.amount) == (TokenPurpose.CREDIT, kwh(20004))
     assert read.moment == datetime(2026, 7, 1, 12, tzinfo=UTC)
     assert "RND" not in read.text
+    assert (token.mark, read.mark) == (KeyMark.LIVE, KeyMark.LIVE)
 
 
 async def test_money_is_read_in_the_meters_currency(vault):
