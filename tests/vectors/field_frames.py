@@ -13,6 +13,13 @@ class Vector(TypedDict, total=False):
     role: str
     hex: str
     crc_ok: bool
+    checksum_ok: bool
+    control: int
+    address: str
+    data_unmasked: str
+    tx: str | None
+    rx: str | None
+    checksum: str | None
     corrected_hex: str
     sent: str
     received: str
@@ -29,6 +36,12 @@ VECTORS: dict[str, Vector] = {
 
 def frame(ident: str) -> bytes:
     return bytes.fromhex(VECTORS[ident]["hex"])
+
+
+def published(ident: str, way: str = "rx") -> bytes:
+    """What was sent (`tx`) or received (`rx`) in a conversation; empty where nothing was."""
+    told = VECTORS[ident]["tx"] if way == "tx" else VECTORS[ident]["rx"]
+    return bytes.fromhex(told or "")
 
 
 def of_protocol(*protocols: str) -> list[str]:
