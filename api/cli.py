@@ -6,6 +6,7 @@ import typer
 
 from api.commands import (
     check,
+    decode,
     deliveries,
     demo,
     engineering,
@@ -36,6 +37,7 @@ app.command("demo", epilog=demo.EPILOG)(demo.demo_command)
 app.command("simulate", epilog=simulate.EPILOG)(simulate.simulate_command)
 app.command("migrate", epilog=migrate.EPILOG)(migrate.migrate_command)
 app.command("check", epilog=check.EPILOG)(check.check_command)
+app.command("decode", epilog=decode.EPILOG)(decode.decode_command)
 app.add_typer(keys.group, name="keys")
 app.add_typer(vault.group, name="vault")
 app.add_typer(meters.group, name="meters")

@@ -140,7 +140,7 @@ def test_broken_frames_say_what_is_wrong(broken: str, why: str):
     ],
 )
 def test_what_does_not_fit_a_frame_is_refused(wrong: Frame):
-    with pytest.raises(ValueError, match="12 decimal digits|five bits|201 data bytes"):
+    with pytest.raises(ValueError, match=r"12 decimal|five bits|201 data"):
         wrong.encode()
 
 

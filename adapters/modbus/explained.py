@@ -1,0 +1,151 @@
+"""A captured Modbus frame in plain words: for people who look at a line.
+
+Serial (RTU) and TCP frames, requests and replies, decoded by pymodbus. What a token write
+carries is hidden unless it is asked for.
+"""
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from pymodbus.exceptions import ModbusException
+from pymodbus.framer import FramerRTU, FramerSocket
+from pymodbus.framer.base import FramerBase
+from pymodbus.pdu import DecodePDU, ModbusPDU
+from pymodbus.pdu.exceptionresponse import ExceptionResponse
+
+from adapters.modbus.exceptions import error_of
+from protocols.modbus.blocks import Span
+from protocols.modbus.registers import Encoding, NumberFormat, Order
+from protocols.modbus.stsm import TOKEN_ENTRY
+
+Rows: TypeAlias = Sequence[tuple[str, str]]
+
+HIDDEN = "hidden"
+_FUNCTIONS = {
+    1: "read coils",
+    2: "read discrete inputs",
+    3: "read holding registers",
+    4: "read input registers",
+    5: "write one coil",
+    6: "write one holding register",
+    15: "write coils",
+    16: "write holding registers",
+    22: "mask-write a holding register",
+    23: "read and write holding registers",
+    43: "read device identification",
+}
+_ECHOED = frozenset({5, 6})
+_MBAP_BYTES = 7
+
+
+class NotModbus(ValueError):
+    """The bytes are no whole Modbus frame; the text says why."""
+
+
+def explain(data: bytes, *, show_secrets: bool = False) -> Rows:
+    """What a frame says, as name and text. Raises NotModbus."""
+    over_tcp = _is_tcp(data)
+    framer_class = FramerSocket if over_tcp else FramerRTU
+    request = _decoded(framer_class(DecodePDU(is_server=True)), data)
+    reply = _decoded(framer_class(DecodePDU(is_server=False)), data)
+    found = request or reply
+    if found is None:
+        raise NotModbus(_why_not(data, over_tcp=over_tcp))
+    rows = [("frame", "Modbus TCP" if over_tcp else "Modbus RTU, CRC right")]
+    if over_tcp:
+        rows.append(("transaction", str(int.from_bytes(data[:2]))))
+    rows.append(("unit", str(data[6] if over_tcp else data[0])))
+    if isinstance(found, ExceptionResponse):
+        return [*rows, *_exception_rows(found)]
+    rows.append(("function", f"{found.function_code} {_FUNCTIONS.get(found.function_code, '')}"))
+    if found.function_code in _ECHOED:
+        rows.append(("role", "request, or the reply that echoes it"))
+    else:
+        rows.append(("role", "request" if request is not None else "reply"))
+    return [*rows, *_content_rows(found, is_request=request is not None, show=show_secrets)]
+
+
+def _is_tcp(data: bytes) -> bool:
+    """A header that fits; a serial request to address 0 can look like one of a bare function."""
+    return (
+        len(data) > _MBAP_BYTES + 1
+        and data[2:4] == b"\0\0"
+        and int.from_bytes(data[4:6]) == len(data) - 6
+    )
+
+
+def _decoded(framer: FramerBase, data: bytes) -> ModbusPDU | None:
+    try:
+        used, pdu = framer.handleFrame(data, 0, 0)
+    except (ModbusException, ValueError, IndexError):
+        return None
+    return pdu if used == len(data) else None
+
+
+def _why_not(data: bytes, *, over_tcp: bool) -> str:
+    if over_tcp:
+        return "a Modbus TCP header, but no function that fits its length"
+    if len(data) < 4:
+        return f"{len(data)} bytes are too few for a Modbus frame"
+    told, right = data[-2:].hex(" "), FramerRTU.compute_CRC(data[:-2]).to_bytes(2).hex(" ")
+    if told != right:
+        return f"the CRC is {told}, the bytes give {right}; damaged, or cut short, or no Modbus"
+    return f"the CRC is right, but function {data[1]} has another length"
+
+
+def _exception_rows(found: ExceptionResponse) -> Rows:
+    meaning = str(error_of(found.exception_code, "")).removeprefix(": ")
+    function = found.function_code & 0x7F
+    return [
+        ("role", "reply, an exception"),
+        ("function", f"{function} {_FUNCTIONS.get(function, '')}"),
+        ("exception", f"{found.exception_code}: {meaning.partition(' (exception')[0]}"),
+    ]
+
+
+def _content_rows(found: ModbusPDU, *, is_request: bool, show: bool) -> Rows:
+    rows: list[tuple[str, str]] = []
+    if is_request or found.function_code in (5, 6, 15, 16):
+        rows.append(("address", f"{found.address:#06x} ({found.address})"))
+    words = list(found.registers)
+    bits = list(found.bits)
+    count = found.count or len(words) or len(bits)
+    if count and found.function_code not in _ECHOED:
+        rows.append(("count", str(count)))
+    if words and not show and _is_token(found):
+        return [*rows, ("registers", f"{HIDDEN}: they enter a token")]
+    if words:
+        rows.append(("registers", " ".join(f"{word:04x}" for word in words)))
+        rows += _number_rows(words)
+    if bits and not (is_request and found.function_code in (1, 2)):
+        rows.append(("bits", "".join("1" if bit else "0" for bit in bits)))
+    return rows
+
+
+def _is_token(found: ModbusPDU) -> bool:
+    """A write that reaches into the token entry of an STSM meter."""
+    if found.function_code not in (6, 16, 23):
+        return False
+    written = Span(found.address, max(1, len(found.registers)))
+    return written.start < TOKEN_ENTRY.end and TOKEN_ENTRY.start < written.end
+
+
+_GUESSES = {
+    1: (("u16", Encoding.U16, Order.ABCD), ("s16", Encoding.S16, Order.ABCD)),
+    2: (
+        ("u32 ABCD", Encoding.U32, Order.ABCD),
+        ("s32 CDAB", Encoding.S32, Order.CDAB),
+        ("float32 ABCD", Encoding.FLOAT32, Order.ABCD),
+        ("float32 CDAB", Encoding.FLOAT32, Order.CDAB),
+    ),
+    4: (("u64 ABCD", Encoding.U64, Order.ABCD), ("float64 ABCD", Encoding.FLOAT64, Order.ABCD)),
+}
+
+
+def _number_rows(words: Sequence[int]) -> Rows:
+    """What the registers would be as one number: which it is only the meter's list tells."""
+    rows = []
+    for name, encoding, order in _GUESSES.get(len(words), ()):
+        value = NumberFormat(encoding=encoding, order=order).value(words)
+        rows.append((f"as {name}", "not available" if value is None else str(value)))
+    return rows
