@@ -2,10 +2,12 @@
 
 from datetime import datetime, timedelta
 
+from headend.announcing import delivery_news
 from headend.commands import Command, SetClock, SetSupply, needs, priority
 from headend.deliveries import Delivery, DeliveryMethod, DeliveryState, Fact
 from headend.issuing import rank_of
 from headend.meters import Drn, Meter, MeterState, TenantId
+from headend.outbox import announce
 from headend.ports import Chance, Clock
 from headend.races import lost_races_again
 from headend.recharge_desk import Routes
@@ -157,6 +159,7 @@ async def _replace_waiting(
             after = older.after(Fact.CANCELLED, now=now)
             if after != older:
                 await tx.deliveries.save(after, was=older.state)
+                await announce(tx, *delivery_news(older, after, now=now))
 
 
 def _new(

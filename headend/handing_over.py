@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from headend.announcing import delivery_news
 from headend.deliveries import (
     Delivery,
     DeliveryMethod,
@@ -20,6 +21,7 @@ from headend.deliveries import (
 )
 from headend.errors import NotSent
 from headend.notes import change_before, note_of
+from headend.outbox import announce
 from headend.outcomes import Outcome, attempt_of, write_outcome
 from headend.ports import Chance, Clock, Dispatch, Handover, Note
 from headend.rounds import Rounds
@@ -69,9 +71,12 @@ class HandingOver:
         out = delivery.after(Fact.REVEALED, now=now)
         claimed = replace(out, hand_not_before=now + CLAIM)
         await tx.deliveries.save(claimed, was=delivery.state)
+        await announce(tx, *delivery_news(delivery, claimed, now=now))
         change = await change_before(tx, delivery)
         if change is not None:  # its set is in the same message
-            await tx.deliveries.save(change.after(Fact.REVEALED, now=now), was=change.state)
+            shown = change.after(Fact.REVEALED, now=now)
+            await tx.deliveries.save(shown, was=change.state)
+            await announce(tx, *delivery_news(change, shown, now=now))
         return claimed
 
     async def _give(self, delivery: Delivery) -> None:
@@ -113,6 +118,7 @@ class HandingOver:
                 after = current.hand_over_failed(now=now, spread=self._chance.spread())
             await tx.deliveries.save(after, was=current.state)
             await tx.attempts.add(record)
+            await announce(tx, *delivery_news(current, after, now=now, method=method))
 
     # --- good news -----------------------------------------------------------------------------
 

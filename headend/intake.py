@@ -10,9 +10,11 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from headend.announcing import meter_event_news, reading_news, recharge_news
 from headend.commands import ChangeKey
 from headend.deliveries import OPEN_STATES, Confirmation, Delivery, DeliveryState, Fact
 from headend.meters import Drn, Meter, TenantId
+from headend.outbox import announce
 from headend.outcomes import Outcome, write_outcome
 from headend.ports import Chance, Clock, Report, TokenSeen
 from headend.quantities import Units, fits
@@ -30,12 +32,18 @@ _EVIDENCE_STATES = OPEN_STATES | {DeliveryState.UNRESOLVED, DeliveryState.FAILED
 
 
 class Intake:
-    """Takes reports in. `dropped` counts what could not be believed, by reason."""
+    """Takes reports in. `dropped` counts what could not be believed, by reason.
 
-    def __init__(self, store: Store, clock: Clock, chance: Chance) -> None:
+    `announce_readings`: the back-office is told of new readings, too.
+    """
+
+    def __init__(
+        self, store: Store, clock: Clock, chance: Chance, *, announce_readings: bool = False
+    ) -> None:
         self._store = store
         self._clock = clock
         self._chance = chance
+        self._announce_readings = announce_readings
         self._hastened: OrderedDict[tuple[TenantId, Drn], datetime] = OrderedDict()
         self.dropped: Counter[str] = Counter()
 
@@ -71,7 +79,7 @@ class Intake:
             self.dropped["wrong_route"] += 1
             return
         before = await _before(tx, report) if report.readings else {}
-        await self._keep(tx, report, before)
+        await self._keep(tx, report, before, now=now)
         for seen in report.tokens:
             await self._token_seen(tx, report, seen, now=now)
         if report.supply is not None:
@@ -82,16 +90,22 @@ class Intake:
             await self._alive(tx, meter, now=now)
 
     async def _keep(
-        self, tx: Transaction, report: Report, before: dict[ReadingType, Reading]
+        self,
+        tx: Transaction,
+        report: Report,
+        before: dict[ReadingType, Reading],
+        *,
+        now: datetime,
     ) -> None:
         judged = [
             replace(reading, quality=judge(reading, before.get(reading.type)))
             for reading in report.readings
         ]
-        if judged:
-            await tx.readings.add(judged)
+        if judged and await tx.readings.add(judged) and self._announce_readings:
+            await announce(tx, *reading_news(judged, now=now))
         if report.events:
-            await tx.events.add(report.events)
+            new = await tx.events.add(report.events)
+            await announce(tx, *meter_event_news(new, now=now))
 
     async def _alive(self, tx: Transaction, meter: Meter, *, now: datetime) -> None:
         """A meter that speaks can be sent to: its deliveries need not wait out their back-off."""
@@ -222,3 +236,4 @@ async def _supply_seen(tx: Transaction, supply: Supply, report: Report, *, now: 
             recharge.dark_cause,
         ):
             await tx.recharges.save(after, was=recharge.state)
+            await announce(tx, *recharge_news(recharge, after, now=now))

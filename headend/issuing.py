@@ -5,9 +5,11 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
+from headend.announcing import delivery_news
 from headend.commands import EnterToken, SetSupply, priority
 from headend.deliveries import Delivery, DeliveryMethod, DeliveryState, Fact
 from headend.meters import Capability, Keypad, Meter, MeterState
+from headend.outbox import announce
 from headend.ports import Chance
 from headend.quantities import Amount, Currency, Units
 from headend.recharges import Recharge, RechargeOrder
@@ -195,6 +197,7 @@ async def cancel_openings(tx: Transaction, meter: Meter, *, now: datetime) -> No
             case SetSupply(SupplyAction.OPEN, SupplyReason.NON_PAYMENT, _):
                 after = delivery.after(Fact.CANCELLED, now=now)
                 await tx.deliveries.save(after, was=delivery.state)
+                await announce(tx, *delivery_news(delivery, after, now=now))
 
 
 def brought(order: RechargeOrder) -> Issued:

@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from headend.announcing import delivery_news
 from headend.commands import TOKEN_COMMANDS, ChangeKey, Command, Manage, priority
 from headend.deliveries import Confirmation, Delivery, DeliveryMethod, DeliveryState, Fact
 from headend.errors import Stale
 from headend.guesses import Guesses
 from headend.issuing import contacts_for, draw_tid, rank_of, ways_to
 from headend.meters import Drn, Keypad, Meter, MeterState, StsConfiguration, TenantId
+from headend.outbox import announce
 from headend.outcomes import Outcome, write_outcome
 from headend.ports import Chance, Clock, SecurityModule
 from headend.races import lost_races_again
@@ -160,8 +162,10 @@ class KeyDesk:
             if not await _may_show(tx, delivery):
                 return ()
             if not delivery.revealed:
-                shown = delivery.after(Fact.REVEALED, now=self._clock.now())
+                now = self._clock.now()
+                shown = delivery.after(Fact.REVEALED, now=now)
                 await tx.deliveries.save(shown, was=delivery.state)
+                await announce(tx, *delivery_news(delivery, shown, now=now))
             return await tx.tokens.of(ident, tenant)
 
     async def confirm(self, tenant: TenantId, ident: str, *, by: str) -> Delivery:

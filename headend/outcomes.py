@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from headend.announcing import delivery_news, recharge_news
 from headend.attempts import Attempt
 from headend.commands import TOKEN_COMMANDS, ChangeKey
 from headend.deliveries import Confirmation, Delivery, DeliveryMethod, DeliveryState, Fact
+from headend.outbox import announce
 from headend.polling import SUPPLY_LOOK_FIRST_S
 from headend.quantities import Amount
 from headend.recharges import UNLIT_STATES, Recharge, settle
@@ -87,6 +89,7 @@ async def write_outcome(
     )
     if after != delivery:
         await tx.deliveries.save(after, was=delivery.state, lease_id=delivery.lease_id)
+        await announce(tx, *delivery_news(delivery, after, now=now))
     if started_at is not None:
         await tx.attempts.add(attempt_of(delivery, outcome, method, started_at, now))
     await _settle_recharge(tx, after, outcome, now=now)
@@ -190,6 +193,7 @@ async def _settle_recharge(
     )
     if replace(after, changed_at=recharge.changed_at) != recharge:
         await tx.recharges.save(after, was=recharge.state)
+        await announce(tx, *recharge_news(recharge, after, now=now))
     if after.state in UNLIT_STATES and delivery.state is DeliveryState.DONE:
         look_at = now + timedelta(seconds=SUPPLY_LOOK_FIRST_S)
         await tx.polls.hasten(delivery.tenant, delivery.drn, due_at=look_at)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from headend.announcing import delivery_news, recharge_news
 from headend.deliveries import Delivery, DeliveryMethod, Fact
 from headend.errors import ModuleDown, Stale
 from headend.issuing import (
@@ -34,6 +35,7 @@ from headend.meters import (
     TenantId,
     parse_drn,
 )
+from headend.outbox import announce
 from headend.places import Place, place_of
 from headend.ports import Chance, Clock, SecurityModule
 from headend.races import RACES, lost_races_again
@@ -158,7 +160,9 @@ class RechargeDesk:
             recharge = await found(tx, tenant, ident)  # it may be reversed by now
             if current is None or not may_show(recharge, current, now=now):
                 return ()
-            await tx.deliveries.save(current.after(Fact.REVEALED, now=now), was=current.state)
+            shown = current.after(Fact.REVEALED, now=now)
+            await tx.deliveries.save(shown, was=current.state)
+            await announce(tx, *delivery_news(current, shown, now=now))
         return tokens
 
     # --- opening -------------------------------------------------------------------------------
@@ -192,6 +196,7 @@ class RechargeDesk:
                 drawn = replace(recharge, sts=sts)
                 recharge = await draw(tx, drawn, key, now=now, chance=self._chance)
             await tx.recharges.add(recharge)
+            await announce(tx, *recharge_news(None, recharge, now=now))
         return recharge
 
     async def _key(self, order: RechargeOrder, drn: Drn) -> tuple[VendingKey, StsConfiguration]:
@@ -257,6 +262,7 @@ class RechargeDesk:
             fresh = replace(self._new(order, place, now=now), replaces=dead.id)
             drawn = await draw(tx, fresh, key, now=now, chance=self._chance)
             await tx.recharges.add(drawn)
+            await announce(tx, *recharge_news(None, drawn, now=now))
 
     # --- issuing -------------------------------------------------------------------------------
 
@@ -380,6 +386,8 @@ class RechargeDesk:
         told = replace(recharge, issued_at=now, encoded=issued.encoded)
         after = settle(told, delivery, now=now)
         await tx.recharges.save(after, was=RechargeState.OPEN)
+        news = (*recharge_news(recharge, after, now=now), *delivery_news(None, delivery, now=now))
+        await announce(tx, *news)
         await cancel_openings(tx, place.meter, now=now)
         return after
 

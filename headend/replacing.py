@@ -7,9 +7,11 @@ and its register shows nothing of it. This is the only second mint there is.
 from dataclasses import replace
 from datetime import datetime
 
+from headend.announcing import recharge_news
 from headend.commands import ChangeKey
 from headend.deliveries import Confirmation, Delivery, DeliveryState, Fact
 from headend.meters import TenantId
+from headend.outbox import announce
 from headend.recharges import Recharge, RechargeOrder, RechargeState, settle
 from headend.refusals import NotReplaceable, RechargeDiffers
 from headend.registers import register_shows
@@ -47,7 +49,9 @@ async def bury(tx: Transaction, recharge: Recharge, *, replaced_by: str, now: da
     for token in await tx.tokens.of(delivery.id, delivery.tenant):
         await tx.tokens.save(replace(token, state=TokenState.DEAD))
     closed = replace(current, replaced_by=replaced_by)
-    await tx.recharges.save(settle(closed, delivery, now=now), was=current.state)
+    after = settle(closed, delivery, now=now)
+    await tx.recharges.save(after, was=current.state)
+    await announce(tx, *recharge_news(current, after, now=now))
 
 
 async def _require_proof(tx: Transaction, recharge: Recharge, delivery: Delivery) -> None:

@@ -6,9 +6,11 @@ A sale is undone only if its digits were never out; those of a sale undone are n
 from dataclasses import replace
 from datetime import datetime
 
+from headend.announcing import recharge_news
 from headend.deliveries import Delivery, DeliveryMethod, DeliveryState, Fact
 from headend.errors import Stale
 from headend.meters import TenantId
+from headend.outbox import announce
 from headend.recharges import Recharge, RechargeState, settle
 from headend.refusals import CreditNoteRequired, UnknownRecharge
 from headend.store import Transaction
@@ -43,6 +45,7 @@ async def undo(
     undone = replace(recharge, reversed_at=now, reversal_reason=reason)
     after = settle(undone, cancelled, now=now)
     await tx.recharges.save(after, was=recharge.state)
+    await announce(tx, *recharge_news(recharge, after, now=now))
     return after
 
 

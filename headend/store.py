@@ -20,6 +20,7 @@ from headend.attempts import Attempt
 from headend.deliveries import Delivery, DeliveryState
 from headend.events import MeterEvent
 from headend.meters import BusName, Drn, Meter, TenantId, UsagePointId
+from headend.outbox import Outbox
 from headend.pages import Cursor, Page
 from headend.polling import Poll
 from headend.readings import Reading, ReadingType
@@ -28,6 +29,7 @@ from headend.supply_groups import SupplyGroup
 from headend.tokens import Token
 from headend.usage_points import UsagePoint
 from headend.vending_keys import SealedKey
+from headend.webhooks import Postings, Webhooks
 
 
 class Tenants(Protocol):
@@ -241,8 +243,8 @@ class Readings(Protocol):
 
 
 class Events(Protocol):
-    async def add(self, events: Sequence[MeterEvent]) -> int:
-        """Add those not known yet; how many were new."""
+    async def add(self, events: Sequence[MeterEvent]) -> Sequence[MeterEvent]:
+        """Add those not known yet; which were new."""
 
     async def page(self, tenant: TenantId, drn: Drn, cursor: Cursor) -> Page[MeterEvent]:
         """Newest first."""
@@ -325,6 +327,12 @@ class Transaction(Protocol):
     def api_keys(self) -> ApiKeys: ...
     @property
     def vending_keys(self) -> VendingKeys: ...
+    @property
+    def outbox(self) -> Outbox: ...
+    @property
+    def webhooks(self) -> Webhooks: ...
+    @property
+    def postings(self) -> Postings: ...
 
 
 class Store(Protocol):

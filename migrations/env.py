@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from adapters.store.tables import metadata
+from adapters.store.schema import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

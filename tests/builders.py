@@ -6,6 +6,7 @@ from decimal import Decimal
 from itertools import count
 from typing import Any
 
+from headend.announcing import recharge_news
 from headend.api_keys import ApiKey, Scope
 from headend.attempts import Attempt
 from headend.commands import ChangeKey, EnterToken, SetSupply, priority
@@ -24,6 +25,7 @@ from headend.meters import (
     TenantId,
     UsagePointId,
 )
+from headend.outbox import Announcement
 from headend.polling import Poll
 from headend.quantities import Unit, Units
 from headend.readings import Reading, ReadingType
@@ -33,6 +35,7 @@ from headend.supply_groups import Reveal, SupplyGroup
 from headend.tokens import ManagementKind, ManagementOrder, Token, TokenPurpose
 from headend.usage_points import Contact, ContactKind, UsagePoint
 from headend.vending_keys import KeyMark, SealedKey, VendingKey
+from headend.webhooks import SealedSecret, Webhook
 from protocols.sts.drn import luhn_digit
 
 TENANT = TenantId("acme")
@@ -283,3 +286,23 @@ def a_sealed_key(**fields: Any) -> SealedKey:
         created_at=NOW,
     )
     return replace(sealed, **fields)
+
+
+def an_announcement(**fields: Any) -> Announcement:
+    """A recharge of the meter of `a_meter` is lit."""
+    recharge = a_recharge()
+    lit = replace(recharge, state=RechargeState.LIT)
+    (announcement,) = recharge_news(recharge, lit, now=NOW)
+    return replace(announcement, **fields)
+
+
+def a_webhook(**fields: Any) -> Webhook:
+    webhook = Webhook(
+        id=an_ident(),
+        tenant=TENANT,
+        url="https://billing.example/events",
+        secret=SealedSecret(bytes(12), bytes(range(40)), "master-1"),
+        created_at=NOW,
+        changed_at=NOW,
+    )
+    return replace(webhook, **fields)

@@ -32,6 +32,7 @@ from headend.supply_groups import SupplyGroup
 from headend.tokens import Token, TokenPurpose, TokenResult
 from headend.usage_points import UsagePoint
 from headend.vending_keys import SealedKey
+from tests.memory_outbox import MemoryOutbox, MemoryPostings, MemoryWebhooks, outbox_tables
 from tests.memory_tables import Place, Table, View
 
 R = TypeVar("R")
@@ -51,6 +52,7 @@ class MemoryStore:
         async with self._writing:
             tx = MemoryTransaction(self._tables)
             yield tx
+            tx.outbox.write_down()
             tx.write_down()
 
     @asynccontextmanager
@@ -131,9 +133,39 @@ class MemoryTransaction:
     def vending_keys(self) -> "MemoryVendingKeys":
         return MemoryVendingKeys(self._view("vending_keys"))
 
+    @cached_property
+    def outbox(self) -> MemoryOutbox:
+        return MemoryOutbox(
+            self._announcements,
+            self._view("counters"),
+            self._view("tail"),
+            self._webhooks,
+            self._postings,
+        )
+
+    @cached_property
+    def webhooks(self) -> MemoryWebhooks:
+        return MemoryWebhooks(self._webhooks, self._postings)
+
+    @cached_property
+    def postings(self) -> MemoryPostings:
+        return MemoryPostings(self._postings, self._announcements)
+
+    @cached_property
+    def _announcements(self) -> View[Any, Any]:
+        return self._view("announcements")
+
+    @cached_property
+    def _webhooks(self) -> View[Any, Any]:
+        return self._view("webhooks")
+
+    @cached_property
+    def _postings(self) -> View[Any, Any]:
+        return self._view("postings")
+
 
 def _tables() -> dict[str, Table[Any, Any]]:
-    return {
+    return outbox_tables() | {
         "tenants": Table(),
         "meters": Table(
             all=lambda one: (one.tenant, (one.drn,)),
@@ -609,11 +641,8 @@ class MemoryReadings:
         self._view = view
 
     async def add(self, readings: Sequence[Reading]) -> int:
-        return _add_unknown(
-            self._view,
-            ((one.tenant, one.drn, one.type, one.taken_at) for one in readings),
-            readings,
-        )
+        keys = ((one.tenant, one.drn, one.type, one.taken_at) for one in readings)
+        return len(_add_unknown(self._view, keys, readings))
 
     async def latest(
         self, tenant: TenantId, drn: Drn, *, before: datetime | None = None
@@ -647,7 +676,7 @@ class MemoryEvents:
     def __init__(self, view: View[tuple[Any, ...], MeterEvent]) -> None:
         self._view = view
 
-    async def add(self, events: Sequence[MeterEvent]) -> int:
+    async def add(self, events: Sequence[MeterEvent]) -> Sequence[MeterEvent]:
         keys = ((one.tenant, one.drn, *_event_key(one)) for one in events)
         return _add_unknown(self._view, keys, events)
 
@@ -660,12 +689,12 @@ class MemoryEvents:
         )
 
 
-def _add_unknown(view: View[Any, R], keys: Iterable[Any], rows: Sequence[R]) -> int:
-    new = 0
+def _add_unknown(view: View[Any, R], keys: Iterable[Any], rows: Sequence[R]) -> Sequence[R]:
+    new = []
     for key, row in zip(keys, rows, strict=True):
         if view.get(key) is None:
             view.put(key, row)
-            new += 1
+            new.append(row)
     return new
 
 

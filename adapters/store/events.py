@@ -12,7 +12,8 @@ from headend.meters import Drn, TenantId
 from headend.pages import Cursor, Page
 
 _c = events.c
-_ADD = {dialect: statement.returning(_c.code) for dialect, statement in new_only(events).items()}
+_KEY = (_c.tenant, _c.drn, _c.taken_at, _c.code, _c.number)
+_ADD = {dialect: statement.returning(*_KEY) for dialect, statement in new_only(events).items()}
 
 
 class SqlEvents:
@@ -21,14 +22,22 @@ class SqlEvents:
     def __init__(self, run: Statements) -> None:
         self._run = run
 
-    async def add(self, events: Sequence[MeterEvent]) -> int:
+    async def add(self, events: Sequence[MeterEvent]) -> Sequence[MeterEvent]:
         if not events:
-            return 0
+            return ()
         rows = [_columns(event) for event in events]
-        return len(await self._run.returned(_ADD[self._run.dialect], rows))
+        new = {tuple(row) for row in await self._run.returned(_ADD[self._run.dialect], rows)}
+        first: dict[tuple[object, ...], MeterEvent] = {}
+        for event in events:
+            first.setdefault(_key(event), event)
+        return [event for key, event in first.items() if key in new]
 
     async def page(self, tenant: TenantId, drn: Drn, cursor: Cursor) -> Page[MeterEvent]:
         return await _LISTING.page(self._run, cursor, _c.tenant == tenant, _c.drn == drn)
+
+
+def _key(event: MeterEvent) -> tuple[object, ...]:
+    return (event.tenant, event.drn, event.taken_at, event.code, event.number)
 
 
 def _event_of(row: SqlRow) -> MeterEvent:

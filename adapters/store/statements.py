@@ -48,8 +48,10 @@ class Statements:
     async def row(self, statement: Executable, parameters: Parameters) -> SqlRow | None:
         return (await self._execute(statement, parameters)).first()
 
-    async def changed(self, statement: Executable, parameters: Parameters) -> int:
-        """How many rows the statement changed."""
+    async def changed(
+        self, statement: Executable, parameters: Parameters | Sequence[Parameters]
+    ) -> int:
+        """How many rows the statement changed; for many sets of parameters some drivers tell -1."""
         return (await self._execute(statement, parameters)).rowcount
 
     async def returned(self, statement: Executable, many: Sequence[Parameters]) -> Sequence[SqlRow]:

@@ -16,7 +16,9 @@ from adapters.store.deliveries import SqlDeliveries
 from adapters.store.engine import Engines, open_engines
 from adapters.store.events import SqlEvents
 from adapters.store.meters import SqlMeters
+from adapters.store.outbox import SqlOutbox
 from adapters.store.polls import SqlPolls
+from adapters.store.postings import SqlPostings
 from adapters.store.readings import SqlReadings
 from adapters.store.recharges import SqlRecharges
 from adapters.store.statements import Statements, connect, store_errors
@@ -27,6 +29,8 @@ from adapters.store.tokens import SqlTokens
 from adapters.store.uncut import to_its_end
 from adapters.store.usage_points import SqlUsagePoints
 from adapters.store.vending_keys import SqlVendingKeys
+from adapters.store.webhooks import SqlWebhooks
+from headend.outbox import Bell
 
 
 class SqlTransaction:
@@ -47,22 +51,26 @@ class SqlTransaction:
         self.polls = SqlPolls(run)
         self.api_keys = SqlApiKeys(run)
         self.vending_keys = SqlVendingKeys(run)
+        self.outbox = SqlOutbox(run)
+        self.webhooks = SqlWebhooks(run)
+        self.postings = SqlPostings(run)
 
 
 class SqlStore:
     """The store port on SQLite or PostgreSQL. Raises StoreDown while the database is away.
 
     StoreDown out of a commit leaves open whether it happened, as any network does: callers
-    repeat by the id of what they wrote.
+    repeat by the id of what they wrote. `announced` rings when the outbox has something new.
     """
 
-    def __init__(self, engines: Engines) -> None:
+    def __init__(self, engines: Engines, announced: Bell) -> None:
         self._engines = engines
+        self._announced = announced
 
     @classmethod
-    def open(cls, url: str) -> "SqlStore":
+    def open(cls, url: str, *, announced: Bell | None = None) -> "SqlStore":
         """The store at a database URL; connects when first used. Raises ValueError."""
-        return cls(open_engines(url))
+        return cls(open_engines(url), announced or Bell())
 
     async def aclose(self) -> None:
         """Close every connection; transactions must have ended."""
@@ -74,11 +82,15 @@ class SqlStore:
         async with self._engines.gate:
             connection = await connect(self._engines.writer)
             try:
-                yield SqlTransaction(Statements(connection, locks=True))
+                tx = SqlTransaction(Statements(connection, locks=True))
+                yield tx
+                announced = await tx.outbox.write_down()
             except BaseException:
                 await to_its_end(_undo(connection))
                 raise
             await to_its_end(_keep(connection))
+        if announced:
+            self._announced.ring()
 
     @asynccontextmanager
     async def look(self) -> AsyncIterator[SqlTransaction]:
