@@ -15,9 +15,9 @@ from headend.meters import Drn, TenantId
 from headend.outbox import Announced
 
 MAX_WEBHOOKS = 20
-MAX_ATTEMPTS = 30
+MAX_ATTEMPTS = 45
 GIVE_UP_AFTER = timedelta(days=3)
-# The first failure may be a hiccup; later ones are spread: three days take some thirty tries.
+# The first failure may be a hiccup; later ones are spread: three days take 25 to 45 tries.
 RETRY_FIRST_S = 5.0
 RETRY_MAX_S = 4 * 3600.0
 # A posting of a meter waits for the one before it, but one that is rejected for ever must not keep
