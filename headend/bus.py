@@ -14,6 +14,7 @@ from headend.commands import ChangeKey, EnterToken, Manage, SetSupply, needs
 from headend.deliveries import Delivery, DeliveryMethod, DeliveryState, Fact
 from headend.errors import Stale, StoreDown, WireError
 from headend.intake import Intake
+from headend.looking import looking_since
 from headend.meters import BusName, Capability, Meter, TenantId
 from headend.outcomes import Outcome, attempt_of, write_outcome
 from headend.performing import Attempting, Sold, perform
@@ -336,8 +337,9 @@ class Bus:
             meter = await tx.meters.find(poll.tenant, poll.drn)
             if meter is None or meter.route is None or meter.route.bus != poll.bus:
                 return
-            looking = bool(await tx.recharges.unlit(poll.tenant, poll.drn))
-            await tx.polls.put(due_again(poll, now=now, answered=answered, looking=looking))
+            since = await looking_since(tx, poll.tenant, poll.drn)
+            again = due_again(poll, now=now, answered=answered, looking_since=since)
+            await tx.polls.put(again)
 
 
 def _sold(recharge: Recharge | None) -> Sold:

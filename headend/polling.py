@@ -8,6 +8,9 @@ from headend.meters import BusName, Drn, TenantId
 # After a recharge the supply is looked at again, soon and then ever less often.
 SUPPLY_LOOK_FIRST_S = 5
 SUPPLY_LOOK_MAX_S = 300
+SUPPLY_LOOK_FOR = timedelta(hours=24)
+# Each look waits for this share of the time that has gone since the first.
+_SLOWING = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,15 +25,16 @@ class Poll:
     misses: int = 0
 
 
-def due_again(poll: Poll, *, now: datetime, answered: bool, looking: bool) -> Poll:
+def due_again(poll: Poll, *, now: datetime, answered: bool, looking_since: datetime | None) -> Poll:
     """The poll after one try. A silent meter is asked ever less often, up to 8 intervals.
 
-    `looking`: a recharge waits for its supply; then the next look is soon.
+    `looking_since`: from then on something waits to be seen (a supply, an outcome); the looks are
+    soon, then ever less often, and after SUPPLY_LOOK_FOR no more than the usual polls.
     """
     misses = 0 if answered else poll.misses + 1
-    wait_s = poll.interval_s * min(2 ** min(misses, 3), 8)
-    if looking:
-        wait_s = min(wait_s, SUPPLY_LOOK_FIRST_S * 2 ** min(misses, 6), SUPPLY_LOOK_MAX_S)
+    wait_s = float(poll.interval_s * min(2 ** min(misses, 3), 8))
+    if looking_since is not None and now - looking_since < SUPPLY_LOOK_FOR:
+        wait_s = min(wait_s, _look_s(now - looking_since, misses))
     return Poll(
         tenant=poll.tenant,
         drn=poll.drn,
@@ -39,3 +43,8 @@ def due_again(poll: Poll, *, now: datetime, answered: bool, looking: bool) -> Po
         interval_s=poll.interval_s,
         misses=misses,
     )
+
+
+def _look_s(gone: timedelta, misses: int) -> float:
+    soon_s = max(float(SUPPLY_LOOK_FIRST_S), gone.total_seconds() / _SLOWING)
+    return min(soon_s * 2.0 ** min(misses, 6), float(SUPPLY_LOOK_MAX_S))

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from headend.deliveries import OPEN_STATES, Delivery, DeliveryState
 from headend.meters import Drn, StsConfiguration, TenantId
 from headend.quantities import Amount
-from headend.supply import DarkCause, Supply, SupplyState
+from headend.supply import DarkCause, Supply, SupplyProof, SupplyState
 from headend.supply_groups import Reveal
 from headend.usage_points import Contact
 
@@ -89,7 +89,7 @@ class Recharge:
     """One sale. `tid` and `rnd` are drawn before issue, so that a restart makes the same digits.
 
     `replaces` names the recharge whose token died with the meter's old key, `replaced_by` the one
-    that was made for it.
+    that was made for it. The supply is as last seen after the sale (see `Supply`).
     """
 
     id: str
@@ -107,6 +107,9 @@ class Recharge:
     supply: SupplyState = SupplyState.UNKNOWN
     dark_cause: DarkCause | None = None
     supply_at: datetime | None = None
+    supply_proof: SupplyProof | None = None
+    missing_milli: int | None = None
+    debt_milli: int | None = None
     created_at: datetime
     issued_at: datetime | None = None
     replaces: str | None = None
@@ -128,7 +131,13 @@ def settle(
     told = replace(recharge, changed_at=now, taken=taken or recharge.taken)
     if supply is not None and _newer(supply, recharge):
         told = replace(
-            told, supply=supply.state, dark_cause=supply.cause, supply_at=supply.taken_at
+            told,
+            supply=supply.state,
+            dark_cause=supply.cause,
+            supply_at=supply.taken_at,
+            supply_proof=supply.proof,
+            missing_milli=supply.missing_milli,
+            debt_milli=supply.debt_milli,
         )
     return replace(told, state=_state(told, delivery))
 

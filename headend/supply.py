@@ -29,7 +29,11 @@ class ControlState(IntEnum):
 
 @unique
 class DarkCause(StrEnum):
-    """Why there is credit but no supply."""
+    """Why a customer who paid has no supply.
+
+    `below_threshold`: there is credit, but less than the meter wants before it closes.
+    `disconnected`: ordered by somebody. `keypad_unit_lost`: the unit with the button is not heard.
+    """
 
     RELAY_FAULT = "relay_fault"
     TAMPER_LOCK = "tamper_lock"
@@ -37,6 +41,10 @@ class DarkCause(StrEnum):
     OUT_OF_CREDIT = "out_of_credit"
     DISCONNECTED = "disconnected"
     UNKNOWN = "unknown"
+    BELOW_THRESHOLD = "below_threshold"
+    DEBT = "debt"
+    NO_VOLTAGE = "no_voltage"
+    KEYPAD_UNIT_LOST = "keypad_unit_lost"
 
 
 @unique
@@ -49,18 +57,33 @@ class SupplyState(StrEnum):
     UNKNOWN = "unknown"
 
 
+@unique
+class SupplyProof(StrEnum):
+    """What shows that supply is on: closed contacts alone, or voltage or current behind them."""
+
+    CONTACTS = "contacts"
+    LOAD = "load"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Supply:
-    """Supply as the meter tells it: the contacts, the command behind them, and a cause if dark."""
+    """Supply as the meter tells it: the contacts, the command behind them, and a cause if dark.
+
+    `missing_milli` is the credit (or the payment of a debt) that is missing until supply returns,
+    `debt_milli` the debt: thousandths of what the meter counts in. None: not told.
+    """
 
     contacts: Contacts
     control: ControlState | None = None
     cause: DarkCause | None = None
+    missing_milli: int | None = None
+    debt_milli: int | None = None
+    proof: SupplyProof | None = None
     taken_at: datetime
 
     @property
     def state(self) -> SupplyState:
-        if self.cause is DarkCause.RELAY_FAULT:
+        if self.cause in _DARK_WHATEVER_THE_CONTACTS:
             return SupplyState.DARK
         if self.contacts is Contacts.CLOSED:
             return SupplyState.ON
@@ -69,6 +92,11 @@ class Supply:
         if self.contacts is Contacts.OPEN or self.control is ControlState.DISCONNECTED:
             return SupplyState.DARK
         return SupplyState.UNKNOWN
+
+
+_DARK_WHATEVER_THE_CONTACTS = frozenset(
+    {DarkCause.RELAY_FAULT, DarkCause.NO_VOLTAGE, DarkCause.KEYPAD_UNIT_LOST}
+)
 
 
 @unique

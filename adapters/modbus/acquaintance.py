@@ -13,7 +13,7 @@ from headend.errors import Misconfigured, NoAnswer, NotSent, Unsupported
 from headend.meters import Meter, Service
 from protocols.modbus.blocks import Span
 from protocols.modbus.registers import signed
-from protocols.modbus.stsm import IDENTITY, AmountUnit, Feature, Identity
+from protocols.modbus.stsm import DETAILS_FROM, IDENTITY, AmountUnit, Feature, Identity
 
 _SERVICES: Mapping[Service, int] = {
     Service.ELECTRICITY: 0,
@@ -55,6 +55,7 @@ async def _acquaintance(unit: Unit, meter: Meter, profile: Profile) -> Acquainta
         exponents=exponents,
         amount_exponent=identity.exponent,
         has_relay=Feature.RELAY in identity.features,
+        tells_details=identity.version >= DETAILS_FROM,
     )
 
 

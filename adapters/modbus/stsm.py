@@ -123,7 +123,15 @@ class StsmSession:
 
     async def supply(self) -> Supply:
         taken_at = self._clock.now()
-        return supply_of(stsm.Status.of(await self._read(stsm.STATUS)), taken_at)
+        span = stsm.STATUS_WITH_DETAILS if self._known.tells_details else stsm.STATUS
+        words = await self._read(span)
+        details = words[stsm.STATUS.count :]
+        return supply_of(
+            stsm.Status.of(words),
+            taken_at,
+            details=stsm.SupplyDetails.of(details) if details else None,
+            exponent=self._known.amount_exponent,
+        )
 
     async def set_supply(self, order: SetSupply, *, order_id: str) -> None:
         """Open, or permit the customer to close; returns when the meter has done it.

@@ -2,10 +2,19 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from decimal import Decimal
 
 from headend.errors import Misconfigured, NoAnswer, Refused, WireError
 from headend.supply import Contacts, ControlState, DarkCause, Supply, SupplyAction, SupplyReason
-from protocols.modbus.stsm import Condition, Relay, Status, SupplyAnswer, SupplyCommand
+from headend.supply_signs import SupplySigns, judge_supply
+from protocols.modbus.stsm import (
+    Condition,
+    Relay,
+    Status,
+    SupplyAnswer,
+    SupplyCommand,
+    SupplyDetails,
+)
 
 COMMANDS: Mapping[SupplyAction, SupplyCommand] = {
     SupplyAction.OPEN: SupplyCommand.OPEN,
@@ -24,12 +33,15 @@ _CONTACTS: Mapping[int, Contacts] = {
     Relay.OPEN: Contacts.OPEN,
     Relay.CLOSED: Contacts.CLOSED,
 }
-# The first that is present explains the dark: what credit cannot mend comes before credit.
 _CAUSES: Mapping[Condition, DarkCause] = {
     Condition.RELAY_DOES_NOT_FOLLOW: DarkCause.RELAY_FAULT,
     Condition.TAMPER_LOCK: DarkCause.TAMPER_LOCK,
     Condition.OVERLOAD: DarkCause.OVERLOAD,
+    Condition.NO_VOLTAGE: DarkCause.NO_VOLTAGE,
     Condition.OUT_OF_CREDIT: DarkCause.OUT_OF_CREDIT,
+    Condition.HELD_FOR_DEBT: DarkCause.DEBT,
+    Condition.DISCONNECTED_BY_ORDER: DarkCause.DISCONNECTED,
+    Condition.KEYPAD_UNIT_LOST: DarkCause.KEYPAD_UNIT_LOST,
 }
 _REFUSALS: Mapping[int, tuple[type[WireError], str]] = {
     SupplyAnswer.NO_CREDIT: (Refused, "there is no credit"),
@@ -41,16 +53,29 @@ _REFUSALS: Mapping[int, tuple[type[WireError], str]] = {
 }
 
 
-def supply_of(status: Status, taken_at: datetime) -> Supply:
-    """The supply that a status block tells."""
-    contacts = _CONTACTS.get(status.relay, Contacts.UNKNOWN)
-    control = _control(status.control)
-    return Supply(
-        contacts=contacts,
-        control=control,
-        cause=_cause(status.conditions, contacts, control),
-        taken_at=taken_at,
+def supply_of(
+    status: Status,
+    taken_at: datetime,
+    *,
+    details: SupplyDetails | None = None,
+    exponent: int = 0,
+) -> Supply:
+    """The supply that a status block tells; amounts in units of 10^`exponent`."""
+    known = details or SupplyDetails()
+    signs = SupplySigns(
+        contacts=_CONTACTS.get(status.relay, Contacts.UNKNOWN),
+        control=_control(status.control),
+        told=frozenset(
+            cause for condition, cause in _CAUSES.items() if condition in status.conditions
+        ),
+        credit_milli=_milli(status.credit, exponent),
+        reconnect_milli=None if known.reconnect is None else _milli(known.reconnect, exponent),
+        debt_milli=_milli(status.debt, exponent) if status.debt else None,
+        grid_mv=known.grid_mv,
+        load_mv=known.load_mv,
+        load_ma=known.load_ma,
     )
+    return judge_supply(signs, taken_at)
 
 
 def refusal_of(answer: int) -> WireError:
@@ -59,22 +84,8 @@ def refusal_of(answer: int) -> WireError:
     return kind(f"supply order: {reason}")
 
 
-def _cause(
-    conditions: Condition, contacts: Contacts, control: ControlState | None
-) -> DarkCause | None:
-    follows = Condition.RELAY_DOES_NOT_FOLLOW not in conditions
-    if contacts is Contacts.CLOSED and (follows or control is not ControlState.CONNECTED):
-        return None  # welded contacts that were to open still give light
-    for condition, cause in _CAUSES.items():
-        if condition in conditions:
-            return cause
-    match control:
-        case ControlState.CONNECTED if contacts is Contacts.OPEN:
-            return DarkCause.RELAY_FAULT
-        case ControlState.DISCONNECTED:
-            return DarkCause.DISCONNECTED
-        case _:
-            return None
+def _milli(amount: int, exponent: int) -> int:
+    return int(Decimal(amount).scaleb(exponent + 3).to_integral_value())
 
 
 def _control(state: int) -> ControlState | None:

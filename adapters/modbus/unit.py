@@ -20,7 +20,8 @@ class Acquaintance:
     """What the first conversation with a meter found.
 
     `exponents` are powers of ten by their register; `amount_exponent` that of its credit, which
-    is in `currency` (ISO 4217) or, where that is None, in units.
+    is in `currency` (ISO 4217) or, where that is None, in units. `tells_details`: more of its
+    supply than the status block has.
     """
 
     profile: ProfileName
@@ -29,6 +30,7 @@ class Acquaintance:
     exponents: Mapping[int, int] = field(default_factory=dict)
     amount_exponent: int = 0
     has_relay: bool = False
+    tells_details: bool = False
 
 
 class Unit:

@@ -73,6 +73,14 @@ class Control(StrEnum):
     READY = "ready"
 
 
+@unique
+class KeypadUnit(StrEnum):
+    """Whether the unit in the home, with the button, is heard."""
+
+    SEEN = "seen"
+    LOST = "lost"
+
+
 class Envelope(msgspec.Struct, frozen=True):
     """What every payload has."""
 
@@ -87,9 +95,17 @@ class Status(Envelope, frozen=True, kw_only=True):
 
 
 class SupplyPart(msgspec.Struct, frozen=True):
+    """Amounts and voltages are pairs; those that make no sense are left out."""
+
     contacts: Contacts
     control: Control | None = None
     cause: DarkCause | None = None
+    reconnect_at: object = None
+    debt: object = None
+    grid_voltage: object = None
+    load_voltage: object = None
+    load_current: object = None
+    keypad_unit: KeypadUnit | None = None
 
 
 class State(Envelope, frozen=True, kw_only=True):

@@ -19,7 +19,6 @@ from adapters.mqtt.amounts import (
     parse_values,
 )
 from adapters.mqtt.messages import (
-    Control,
     EventMessage,
     Presence,
     Progress,
@@ -29,27 +28,22 @@ from adapters.mqtt.messages import (
     State,
     Status,
     StsPart,
-    SupplyPart,
     Sureness,
     TokenPart,
     decode,
 )
+from adapters.mqtt.supply import read_supply
 from adapters.mqtt.topics import GatewayTopic, Kind, MeterTopic, Nonsense, parse_topic
 from headend.events import EventType, MeterEvent
 from headend.meters import BusName, KeyType, StsConfiguration, TenantId
 from headend.ports import Report, TokenSeen
 from headend.readings import Quality, Reading, ReadingType
-from headend.supply import ControlState, Supply
+from headend.supply import Supply
 from headend.tokens import TokenOutcome, TokenResult
 
 _MAX_NUMBER = 2**31 - 1
 _MAX_ARGUMENT = 2**63 - 1
 _LOCK_OUT_MAX_S = 86_400
-_CONTROLS = {
-    Control.DISCONNECTED: ControlState.DISCONNECTED,
-    Control.CONNECTED: ControlState.CONNECTED,
-    Control.READY: ControlState.READY,
-}
 _QUALITIES = {
     Sureness.GOOD: Quality.GOOD,
     Sureness.STALE: Quality.STALE,
@@ -175,7 +169,7 @@ def _state(hearing: _Hearing, payload: bytes) -> Report:
     return hearing.report(
         alive=body.q is not Sureness.STALE,
         readings=hearing.readings({} if credit is None else {kind: credit}, taken_at, quality),
-        supply=read_supply(body.supply, min(taken_at, hearing.now)),
+        supply=read_supply(body.supply, min(taken_at, hearing.now), credit_milli=credit),
     )
 
 
@@ -231,7 +225,11 @@ def _result(hearing: _Hearing, result: Result) -> Report:
     return hearing.report(
         alive=_reached(result),
         readings=hearing.readings(values, taken_at, quality),
-        supply=read_supply(result.supply, min(taken_at, hearing.now)),
+        supply=read_supply(
+            result.supply,
+            min(taken_at, hearing.now),
+            credit_milli=values.get(ReadingType.CREDIT_LEFT_MILLI),
+        ),
         tokens=_tokens(result),
     )
 
@@ -298,16 +296,4 @@ def read_sts(part: object) -> StsConfiguration | None:
         tariff_index=told.ti,
         key_type=KeyType(told.kt),
         ea=told.ea,
-    )
-
-
-def read_supply(part: SupplyPart | None, taken_at: datetime) -> Supply | None:
-    """Supply as the meter measured it."""
-    if part is None:
-        return None
-    return Supply(
-        contacts=part.contacts,
-        control=None if part.control is None else _CONTROLS[part.control],
-        cause=part.cause,
-        taken_at=taken_at,
     )

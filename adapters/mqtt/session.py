@@ -9,19 +9,20 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from adapters.mqtt import commands
-from adapters.mqtt.amounts import parse_time, parse_values
+from adapters.mqtt.amounts import parse_time, parse_value, parse_values
 from adapters.mqtt.broker import MqttLink
 from adapters.mqtt.commands import Asked
 from adapters.mqtt.messages import Progress, Reason, Result
 from adapters.mqtt.profile import Profile
-from adapters.mqtt.reports import read_outcome, read_sts, read_supply
+from adapters.mqtt.reports import read_outcome, read_sts
+from adapters.mqtt.supply import read_supply
 from adapters.mqtt.topics import CommandTopics
 from adapters.mqtt.waiting import Waiting
 from headend.commands import SetSupply
 from headend.errors import Misconfigured, NoAnswer, NotSent, Refused, Unsupported, WireError
 from headend.meters import Capability, StsConfiguration
 from headend.ports import Chance, Clock
-from headend.readings import CLOCK_DRIFT, Quality, Reading
+from headend.readings import CLOCK_DRIFT, Quality, Reading, ReadingType
 from headend.supply import Supply
 from headend.tokens import Token, TokenOutcome
 
@@ -146,7 +147,12 @@ class MqttSession:
         """The gateway's clock may be off; the answer is from between our question and now."""
         now = self._wire.clock.now()
         told = parse_time(result.ts) or now
-        self._supply = read_supply(result.supply, min(max(told, asked_at), now))
+        credit = result.values.get("credit")
+        self._supply = read_supply(
+            result.supply,
+            min(max(told, asked_at), now),
+            credit_milli=parse_value(ReadingType.CREDIT_LEFT_MILLI, credit),
+        )
 
     async def _ask(self, asked: Asked) -> Result:
         """Send one command and wait for its last result."""

@@ -26,8 +26,10 @@ _CAUSE_OF = {
     Hold.TAMPER: DarkCause.TAMPER_LOCK,
     Hold.OVERLOAD: DarkCause.OVERLOAD,
     Hold.CREDIT: DarkCause.OUT_OF_CREDIT,
+    Hold.DEBT: DarkCause.DEBT,
     Hold.REMOTE: DarkCause.DISCONNECTED,
 }
+GRID_MV = 230_000
 
 
 class Circuit:
@@ -51,6 +53,10 @@ class Circuit:
         self.powered = True
         self.power_limit_w: int | None = None
         self.unbalance_limit_w: int | None = None
+        self.reconnect_milli = settings.reconnect_milli
+        self.debt_milli = 0
+        self.grid_mv = GRID_MV
+        self.keypad_unit_lost = False
         self._settings = settings
         self._clock = clock
         self._events = events
@@ -60,16 +66,37 @@ class Circuit:
     @property
     def flow(self) -> int:
         """Present load through the meter: W, or l/h."""
-        return self.account.load if self.powered and self.relay.closed else 0
+        return self.account.load if self.fed and self.relay.closed else 0
+
+    @property
+    def fed(self) -> bool:
+        """There is voltage at the terminals; a meter with a battery lives on without."""
+        return self.powered and self.grid_mv > 0
+
+    @property
+    def load_mv(self) -> int:
+        """Voltage behind the contacts."""
+        return self.grid_mv if self.relay.closed else 0
+
+    @property
+    def load_ma(self) -> int:
+        """Current through the contacts, of a load without reactive part."""
+        return self.flow * 1_000_000 // self.grid_mv if self.flow else 0
 
     @property
     def cause(self) -> DarkCause | None:
         """Why there is no supply; None when there is, or when the button helps."""
+        if not self.fed:
+            return DarkCause.NO_VOLTAGE
         if self.relay.closed:
             return None
         if not self.relay.obeys:
             return DarkCause.RELAY_FAULT
-        return next((dark for hold, dark in _CAUSE_OF.items() if hold in self.relay.holds), None)
+        held = next((dark for hold, dark in _CAUSE_OF.items() if hold in self.relay.holds), None)
+        if held is DarkCause.OUT_OF_CREDIT and self.account.credit_milli > 0:
+            return DarkCause.BELOW_THRESHOLD
+        lost = self.keypad_unit_lost and self.relay.control is ControlState.READY
+        return DarkCause.KEYPAD_UNIT_LOST if lost else held
 
     def tell(
         self, type: EventType, now: datetime, *, argument: int = 0, entry: TokenEntry | None = None
@@ -99,7 +126,8 @@ class Circuit:
     def settle(self, now: datetime) -> None:
         """Switch supply as credit and load now ask for."""
         if self.account.credit_milli > 0:
-            self.release(Hold.CREDIT, now)
+            if self.account.credit_milli >= self.reconnect_milli:
+                self.release(Hold.CREDIT, now)
         elif Hold.CREDIT not in self.relay.holds:
             self.hold(Hold.CREDIT, now)
             self.tell(EventType.CREDIT_OUT, now)
@@ -125,6 +153,8 @@ class Circuit:
 
     def press(self, now: datetime) -> None:
         """The customer presses the button; an overload trip is cleared once the load is off."""
+        if self.keypad_unit_lost:
+            return  # the button is on it
         if Hold.OVERLOAD in self.relay.holds and not self._overloaded:
             self.release(Hold.OVERLOAD, now)
         if self.relay.press():
@@ -136,6 +166,25 @@ class Circuit:
         self.relay.set_broken(broken)
         if not broken:
             self.settle(now)
+
+    def limit(self, watts: int | None, now: datetime) -> None:
+        """Trip above so many W; None takes the limit away."""
+        self.power_limit_w = watts
+        self.settle(now)
+
+    def owe(self, debt_milli: int, now: datetime) -> None:
+        """Keep supply off until a debt is nothing any more; credit does not pay it."""
+        self.debt_milli = debt_milli
+        if debt_milli > 0:
+            self.hold(Hold.DEBT, now)
+        else:
+            self.release(Hold.DEBT, now)
+
+    def lose_keypad_unit(self, lost: bool, now: datetime) -> None:
+        """Hear nothing of the unit in the home any more, or hear it again."""
+        if lost and not self.keypad_unit_lost:
+            self.tell(EventType.KEYPAD_UNIT_LOST, now)
+        self.keypad_unit_lost = lost
 
     def order(self, order: SupplyOrder) -> None:
         """Take an order by wire; it is done when it is due."""

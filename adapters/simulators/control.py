@@ -13,6 +13,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TextIO
 
+from adapters.simulators.control_words import DarkWords, Senseless, numbers, on, switch, word
 from adapters.simulators.faults import Dying
 from adapters.simulators.fleet import Fleet
 from adapters.simulators.meter import MeterDown, SimulatedMeter
@@ -34,6 +35,12 @@ wrong-key DRN on|off       it holds another key than everybody believes
 relay-fault DRN on|off     its contacts do not follow
 power DRN on|off           a power cut, and its end
 tamper DRN                 its cover is opened
+voltage DRN on|off         no voltage at its terminals; it lives on by its battery
+disconnect DRN on|off      somebody else ordered its supply off
+limit DRN WATTS            it trips above so many W; 0: no limit
+threshold DRN AMOUNT       supply comes back from so much credit on
+debt DRN AMOUNT            supply is off until the debt is 0
+keypad-unit DRN lost|seen  it does not hear the unit with the button
 load DRN WATTS             appliances (litres per hour for water and gas)
 type DRN DIGITS            the customer types a token
 press DRN                  the customer presses the button
@@ -52,15 +59,12 @@ class Answer:
     details: Mapping[str, object]
 
 
-class _Senseless(Exception):
-    """The line cannot be understood; the text says why."""
-
-
 class Control:
     """Obeys lines of text on a fleet."""
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
+        dark = DarkWords(self._now)
         self._on_meter: Mapping[str, Callable[[SimulatedMeter, Sequence[str]], str]] = {
             "silent": self._silent,
             "busy": self._busy,
@@ -74,6 +78,12 @@ class Control:
             "relay-fault": self._relay_fault,
             "power": self._power,
             "tamper": self._tamper,
+            "voltage": dark.voltage,
+            "disconnect": dark.disconnect,
+            "limit": dark.limit,
+            "threshold": dark.threshold,
+            "debt": dark.debt,
+            "keypad-unit": dark.keypad_unit,
             "load": self._load,
             "type": self._type,
             "press": self._press,
@@ -85,7 +95,7 @@ class Control:
         words = line[:MAX_LINE].split()
         try:
             return self._obey(words)
-        except _Senseless as why:
+        except Senseless as why:
             return Answer(False, f"{why}; try help", {"error": str(why)})
         except MeterDown:
             return Answer(False, "the meter has no power", {"error": "no power"})
@@ -103,19 +113,19 @@ class Control:
             case ["offline", name, switch]:
                 gateway = self._fleet.gateways.get(name)
                 if gateway is None:
-                    raise _Senseless(f"no gateway {name} here")
-                gateway.set_online(not _on(switch))
+                    raise Senseless(f"no gateway {name} here")
+                gateway.set_online(not on(switch))
                 return Answer(True, f"{name} offline {switch}", {"gateway": name})
             case [verb, drn, *rest] if verb in self._on_meter:
                 text = self._on_meter[verb](self._meter(drn), rest)
                 return Answer(True, text, {"meter": drn, "done": text})
             case _:
-                raise _Senseless(f"{words[0]} is no word of this switchboard, or misses its meter")
+                raise Senseless(f"{words[0]} is no word of this switchboard, or misses its meter")
 
     def _meter(self, drn: str) -> SimulatedMeter:
         meter = self._fleet.meters.get(drn)
         if meter is None:
-            raise _Senseless(f"no payment meter {drn[:20]} here")
+            raise Senseless(f"no payment meter {drn[:20]} here")
         return meter
 
     def _now(self) -> datetime:
@@ -124,71 +134,71 @@ class Control:
     # --- one word each ---------------------------------------------------------------------------
 
     def _silent(self, meter: SimulatedMeter, rest: Sequence[str]) -> str:
-        meter.faults.silent = _switch(rest)
-        return f"silent {_word(meter.faults.silent)}"
+        meter.faults.silent = switch(rest)
+        return f"silent {word(meter.faults.silent)}"
 
     def _busy(self, meter: SimulatedMeter, rest: Sequence[str]) -> str:
-        meter.faults.busy = _switch(rest)
-        return f"busy {_word(meter.faults.busy)}"
+        meter.faults.busy = switch(rest)
+        return f"busy {word(meter.faults.busy)}"
 
     def _slow(self, meter: SimulatedMeter, rest: Sequence[str]) -> str:
-        (seconds,) = _numbers(rest, ["0"])
+        (seconds,) = numbers(rest, ["0"])
         meter.faults.slow_s = seconds
         return f"answers wait {seconds:g} s"
 
     def _lose(self, meter: SimulatedMeter, rest: Sequence[str]) -> str:
-        (answers,) = _numbers(rest, ["1"])
+        (answers,) = numbers(rest, ["1"])
         meter.faults.lose(int(answers))
         return f"the next {int(answers)} answers will be lost"
 
     def _lose_command(self, meter: SimulatedMeter, rest: Sequence[str]) -> str:
-        (answers,) = _numbers(rest, ["1"])
+        (answers,) = numbers(rest, ["1"])
         meter.faults.lose_commands(int(answers))
         return f"the answers to the next {int(answers)} commands will be lost"
 
     def _late(self, meter: SimulatedMeter, rest: Sequence[str]) -> str:
-        answers, by_s = _numbers(rest, ["1", "3"])
+        answers, by_s = numbers(rest, ["1", "3"])
         meter.faults.late(int(answers), by_s=by_s)
         return f"the next {int(answers)} answers come {by_s:g} s late"
 
     def _garble(self, meter: SimulatedMeter, rest: Sequence[str]) -> str:
-        (answers,) = _numbers(rest, ["1"])
+        (answers,) = numbers(rest, ["1"])
         meter.faults.garble(int(answers))
         return f"the next {int(answers)} answers will be garbled"
 
     def _die(self, meter: SimulatedMeter, rest: Sequence[str]) -> str:
         if not rest or rest[0] not in list(Dying):
-            raise _Senseless("it can die before or after taking the token")
-        (down_s,) = _numbers(rest[1:], ["3"])
+            raise Senseless("it can die before or after taking the token")
+        (down_s,) = numbers(rest[1:], ["3"])
         meter.faults.dying = Dying(rest[0])
         meter.faults.down_s = down_s
         return f"dies {rest[0]} the next remote token, for {down_s:g} s"
 
     def _wrong_key(self, meter: SimulatedMeter, rest: Sequence[str]) -> str:
-        wrong = _switch(rest)
+        wrong = switch(rest)
         meter.set_wrong_key(wrong)
-        return f"wrong key {_word(wrong)}"
+        return f"wrong key {word(wrong)}"
 
     def _relay_fault(self, meter: SimulatedMeter, rest: Sequence[str]) -> str:
-        broken = _switch(rest)
+        broken = switch(rest)
         meter.set_relay_fault(broken, self._now())
-        return f"relay fault {_word(broken)}"
+        return f"relay fault {word(broken)}"
 
     def _power(self, meter: SimulatedMeter, rest: Sequence[str]) -> str:
-        powered = _switch(rest)
+        powered = switch(rest)
         meter.advance(self._now())
         if powered:
             meter.power_on(self._now())
         else:
             meter.power_cut(self._now())
-        return f"power {_word(powered)}"
+        return f"power {word(powered)}"
 
     def _tamper(self, meter: SimulatedMeter, rest: Sequence[str]) -> str:
         meter.tamper(self._now())
         return "cover opened, locked"
 
     def _load(self, meter: SimulatedMeter, rest: Sequence[str]) -> str:
-        (load,) = _numbers(rest, ["0"])
+        (load,) = numbers(rest, ["0"])
         meter.set_load(int(load), self._now())
         return f"load {int(load)}"
 
@@ -198,7 +208,7 @@ class Control:
 
     def _press(self, meter: SimulatedMeter, rest: Sequence[str]) -> str:
         meter.press_button(self._now())
-        return f"supply {_word(meter.lit)}"
+        return f"supply {word(meter.lit)}"
 
     def _repair(self, meter: SimulatedMeter, rest: Sequence[str]) -> str:
         now = self._now()
@@ -215,7 +225,7 @@ class Control:
             "meter": meter.drn,
             "credit": f"{Decimal(meter.credit_milli).scaleb(-3):f}",
             "import": f"{Decimal(meter.import_milli).scaleb(-3):f}",
-            "supply": _word(meter.lit),
+            "supply": word(meter.lit),
             "control": meter.relay.control.name.lower(),
             "cause": cause.value if cause else None,
             "powered": meter.powered,
@@ -243,35 +253,6 @@ async def lines_of(stream: TextIO) -> AsyncIterator[str]:
     while (line := await lines.get()) is not None:
         room.release()
         yield line
-
-
-def _switch(rest: Sequence[str]) -> bool:
-    if len(rest) != 1:
-        raise _Senseless("it is on or off")
-    return _on(rest[0])
-
-
-def _on(word: str) -> bool:
-    if word not in ("on", "off"):
-        raise _Senseless("it is on or off")
-    return word == "on"
-
-
-def _word(on: bool) -> str:
-    return "on" if on else "off"
-
-
-def _numbers(rest: Sequence[str], defaults: Sequence[str]) -> tuple[float, ...]:
-    if len(rest) > len(defaults):
-        raise _Senseless("too many numbers")
-    words = [*rest, *defaults[len(rest) :]]
-    try:
-        numbers = tuple(float(word) for word in words)
-    except ValueError:
-        raise _Senseless("a number is missing") from None
-    if not all(0 <= number <= 1_000_000 for number in numbers):
-        raise _Senseless("a number is out of range")
-    return numbers
 
 
 def _name(result: TokenResult) -> str:

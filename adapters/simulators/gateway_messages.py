@@ -162,12 +162,18 @@ def state(meter: SimulatedMeter) -> Fields:
 def supply(meter: SimulatedMeter) -> Fields:
     """The contacts as measured, the control state, and why it is dark."""
     contacts = Contacts.CLOSED if meter.relay.closed else Contacts.OPEN
-    cause = meter.circuit.cause
-    return {
+    circuit = meter.circuit
+    told: Fields = {
         "contacts": contacts.value,
         "control": meter.relay.control.name.lower(),
-        "cause": cause.value if cause else None,
+        "cause": circuit.cause.value if circuit.cause else None,
+        "reconnect_at": _amount(meter, circuit.reconnect_milli),
+        "grid_voltage": [circuit.grid_mv, "mV"],
+        "load_voltage": [circuit.load_mv, "mV"],
+        "load_current": [circuit.load_ma, "mA"],
+        "keypad_unit": "lost" if circuit.keypad_unit_lost else "seen",
     }
+    return told | ({"debt": _amount(meter, circuit.debt_milli)} if circuit.debt_milli else {})
 
 
 def sts(meter: SimulatedMeter) -> Fields:
@@ -235,5 +241,9 @@ def echo(entry: TokenEntry) -> Fields:
 
 
 def _credit(meter: SimulatedMeter) -> Fields:
+    return {"credit": _amount(meter, meter.credit_milli)}
+
+
+def _amount(meter: SimulatedMeter, milli: int) -> list[str]:
     counted_in = meter.plate.currency or meter.plate.service.unit.value
-    return {"credit": [decimal_text(meter.credit_milli), counted_in]}
+    return [decimal_text(milli), counted_in]

@@ -100,7 +100,7 @@ class SimulatedMeter:
     @property
     def lit(self) -> bool:
         """The customer has supply."""
-        return self.powered and self.relay.closed
+        return self.circuit.fed and self.relay.closed
 
     # --- time and power --------------------------------------------------------------------------
 

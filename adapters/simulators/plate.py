@@ -23,7 +23,8 @@ class MeterSettings:
     """Configuration of one model. Credit in thousandths; `load` in thousandths of a unit per hour.
 
     A load of 1500 is 1500 W for electricity and 1500 l/h for water. `price_milli` is what one unit
-    costs a currency meter; a unit meter counts units and keeps 1000.
+    costs a currency meter; a unit meter counts units and keeps 1000. A supply that went off for
+    credit comes back from `reconnect_milli` on (0: from any credit on).
     """
 
     maximum_credit_milli: int = 9_999_999_990
@@ -38,6 +39,7 @@ class MeterSettings:
     processing_s: float = 0.2
     drift_ppm: int = 0
     price_milli: int = UNIT_PRICE_MILLI
+    reconnect_milli: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

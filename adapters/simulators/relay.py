@@ -17,6 +17,7 @@ class Hold(StrEnum):
     OVERLOAD = "overload"
     TAMPER = "tamper"
     REMOTE = "remote"
+    DEBT = "debt"
 
 
 @unique
@@ -37,6 +38,7 @@ _REASON_OF = {
     Hold.OVERLOAD: Reason.POWER_LIMIT,
     Hold.TAMPER: Reason.TAMPER,
     Hold.REMOTE: Reason.REMOTE,
+    Hold.DEBT: Reason.REMOTE,
 }
 
 

@@ -1,7 +1,7 @@
-"""Register map of a simulated STS keypad meter over Modbus: profile STSM, version 0100.
+"""Register map of a simulated STS keypad meter over Modbus: profile STSM.
 
-Written from the table of the profile and not from our decoder of it, so that each proves the
-other. Holding registers D000-DFFF; what is reserved reads 0.
+Version 0101 as well: the supply details. Written from the table of the profile and not from our
+decoder of it, so that each proves the other. Holding registers D000-DFFF; what is reserved reads 0.
 """
 
 import struct
@@ -24,7 +24,8 @@ IDENTITY, STATUS, RESULT, TOKEN_LOG = 0xD000, 0xD040, 0xD08A, 0xD100
 SUPPLY_RESULT, EVENTS = 0xD208, 0xD700
 TOKEN_ENTRY, SUPPLY_ORDER, CLOCK = 0xD080, 0xD200, 0xD780
 
-VERSION = 0x0100
+VERSION, VERSION_WITH_DETAILS = 0x0100, 0x0101
+DETAILS = 0xD061
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 EVENT_WINDOW = 14
@@ -34,6 +35,7 @@ IN_PROCESS, DONE = 2, 3
 _IDENTITY = ">4sHH8sHHHhH6HHHHIHHHHHH16s16sHH"
 _STATUS = ">HHHHIIqiiHHIQiHHHHIH"
 _RESULT = ">IHHBBHIqIqBBH"
+_DETAILS = ">HqIII"
 _LOG_ENTRY = ">IHBBqIHH"
 _SUPPLY_RESULT = ">IHHHI"
 _EVENT = ">IHHII"
@@ -48,14 +50,18 @@ _STEP_OF = {-3: 1, -2: 10, -1: 100, 0: 1000}
 class StsmRegisters:
     """The map of one meter; amounts in 10^`exponent` (-3 to 0) kWh, m3, minutes or money."""
 
-    def __init__(self, meter: SimulatedMeter, *, exponent: int = -3) -> None:
+    def __init__(
+        self, meter: SimulatedMeter, *, exponent: int = -3, version: int = VERSION_WITH_DETAILS
+    ) -> None:
         self._meter = meter
         self._exponent = exponent
+        self._version = version
         self._step = _STEP_OF[exponent]
         self._wanted_event = 1
         self._blocks: dict[int, Callable[[datetime], bytes]] = {
             IDENTITY: self._identity,
             STATUS: self._status,
+            DETAILS: self._details,
             RESULT: self._result,
             TOKEN_LOG: self._token_log,
             SUPPLY_RESULT: self._supply_result,
@@ -87,7 +93,7 @@ class StsmRegisters:
         return struct.pack(
             _IDENTITY,
             b"STSM",
-            VERSION,
+            self._version,
             self._capabilities,
             bytes.fromhex(f"{int(meter.drn):016d}"),
             len(meter.drn),
@@ -138,6 +144,17 @@ class StsmRegisters:
             newest_event=meter.events.newest,
             clock=epoch_s(meter.clock.at(now)),
             clock_state=1 if meter.clock.valid else 0,
+            debt=self._scaled(meter.circuit.debt_milli),
+        )
+
+    def _details(self, now: datetime) -> bytes:
+        """D061-D06B: reconnect threshold, voltages before and behind the contacts, current."""
+        if self._version < VERSION_WITH_DETAILS:
+            return b""
+        circuit = self._meter.circuit
+        reconnect = self._scaled(circuit.reconnect_milli)
+        return struct.pack(
+            _DETAILS, 0b1111, reconnect, circuit.grid_mv, circuit.load_mv, circuit.load_ma
         )
 
     def _result(self, now: datetime) -> bytes:
@@ -268,6 +285,7 @@ def status_block(
     clock_state: int,
     step: int = 0,
     price: int = 0,
+    debt: int = 0,
 ) -> bytes:
     """D040-D060, 33 registers."""
     return struct.pack(
@@ -279,8 +297,8 @@ def status_block(
         conditions,
         latched,
         balance,
-        0,  # emergency credit in use, and debt: neither is built in
-        0,
+        0,  # emergency credit in use: not built in
+        debt,
         rate,
         step,
         price,
@@ -307,7 +325,11 @@ def conditions(meter: SimulatedMeter, now: datetime) -> int:
         18: not meter.clock.valid,
         19: meter.decoder.locked_s(now) > 0,
         20: meter.decoder.sections_pending > 0,
+        21: meter.circuit.keypad_unit_lost,
         27: Hold.TAMPER in holds,
+        28: Hold.DEBT in holds,
+        29: Hold.REMOTE in holds,
+        30: not meter.circuit.fed,
     }
     return sum(1 << bit for bit, on in present.items() if on)
 

@@ -19,7 +19,7 @@ from headend.pages import Cursor, Page
 from headend.quantities import Amount
 from headend.recharges import UNLIT_STATES, Recharge, RechargeState
 from headend.store import RechargeFilter
-from headend.supply import DarkCause, SupplyState
+from headend.supply import DarkCause, SupplyProof, SupplyState
 from headend.supply_groups import Reveal
 
 UNLIT_LIMIT = 20
@@ -146,6 +146,9 @@ def _recharge_of(row: SqlRow) -> Recharge:
         supply=SupplyState(row.supply),
         dark_cause=None if row.dark_cause is None else DarkCause(row.dark_cause),
         supply_at=row.supply_at,
+        supply_proof=None if row.supply_proof is None else SupplyProof(row.supply_proof),
+        missing_milli=row.missing_milli,
+        debt_milli=row.debt_milli,
         created_at=row.created_at,
         issued_at=row.issued_at,
         replaces=row.replaces,
@@ -192,6 +195,9 @@ def _changing(recharge: Recharge) -> dict[str, object]:
         "supply": recharge.supply,
         "dark_cause": recharge.dark_cause,
         "supply_at": recharge.supply_at,
+        "supply_proof": recharge.supply_proof,
+        "missing_milli": recharge.missing_milli,
+        "debt_milli": recharge.debt_milli,
         "issued_at": recharge.issued_at,
         "replaced_by": recharge.replaced_by,
         "reversed_at": recharge.reversed_at,

@@ -75,3 +75,8 @@ def amount_told(amount: Amount | None) -> UnitsTold | CurrencyTold | None:
 def plain(value: Decimal) -> str:
     """A decimal without exponent, as it was written."""
     return f"{value:f}"
+
+
+def milli_told(milli: int | None) -> str | None:
+    """Thousandths as an exact decimal."""
+    return None if milli is None else f"{Decimal(milli).scaleb(-3):f}"

@@ -6,14 +6,14 @@ from typing import Annotated
 
 from api.routes.deliveries import AttemptTold
 from api.routes.forms import Told, grows
-from api.routes.quantities import AmountTold, amount_told
+from api.routes.quantities import AmountTold, amount_told, milli_told
 from api.routes.sts import StsTold
 from api.routes.token_answer import ResultTold, TokenTold
 from api.stories import RechargeStory
 from headend.deliveries import Confirmation, DeliveryState, Fact
 from headend.prospects import NextStep, Prospect, what_next
 from headend.recharges import Json, Recharge, RechargeState
-from headend.supply import DarkCause, SupplyState
+from headend.supply import DarkCause, SupplyProof, SupplyState
 from headend.supply_groups import Reveal
 from headend.usage_points import Contact, ContactKind
 
@@ -30,15 +30,29 @@ class ContactTold(Told):
 
 
 class SupplyTold(Told):
-    """Supply as it was last seen after the sale."""
+    """Supply as it was last seen after the sale.
+
+    `missing` (until supply returns) and `debt` are decimals in what the meter counts in; `proof` is
+    `load` where voltage or current behind the contacts was seen.
+    """
 
     state: Annotated[SupplyState, grows(SupplyState)]
     cause: Annotated[DarkCause, grows(DarkCause)] | None
+    missing: str | None
+    debt: str | None
+    proof: Annotated[SupplyProof, grows(SupplyProof)] | None
     at: datetime | None
 
     @classmethod
     def of(cls, recharge: Recharge) -> "SupplyTold":
-        return cls(state=recharge.supply, cause=recharge.dark_cause, at=recharge.supply_at)
+        return cls(
+            state=recharge.supply,
+            cause=recharge.dark_cause,
+            missing=milli_told(recharge.missing_milli),
+            debt=milli_told(recharge.debt_milli),
+            proof=recharge.supply_proof,
+            at=recharge.supply_at,
+        )
 
 
 class NextTold(Told):

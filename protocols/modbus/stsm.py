@@ -22,6 +22,9 @@ TOKEN_DIGITS = 20
 
 IDENTITY = Span(0xD000, 30)
 STATUS = Span(0xD040, 33)
+# From version 0101 on: the status and what else is told of supply, in one read.
+STATUS_WITH_DETAILS = Span(0xD040, 44)
+DETAILS_FROM = 0x0101
 CREDIT = Span(0xD048, 4)
 CLOCK_STATE = Span(0xD05E, 3)
 TOKEN_ENTRY = Span(0xD080, 10)
@@ -92,7 +95,11 @@ class Condition(IntFlag):
     OVERLOAD = 1 << 6
     RELAY_DOES_NOT_FOLLOW = 1 << 13
     TOKEN_LOCK_OUT = 1 << 19
+    KEYPAD_UNIT_LOST = 1 << 21
     TAMPER_LOCK = 1 << 27
+    HELD_FOR_DEBT = 1 << 28
+    DISCONNECTED_BY_ORDER = 1 << 29
+    NO_VOLTAGE = 1 << 30
 
 
 @unique
@@ -179,6 +186,7 @@ class Status:
     conditions: Condition
     latched: Condition
     credit: int
+    debt: int = 0
     import_wh: int
     power_w: int
     accepted_tokens: int
@@ -195,12 +203,42 @@ class Status:
             conditions=Condition(unsigned(words[4:6])),
             latched=Condition(unsigned(words[6:8])),
             credit=signed(words[8:12]),
+            debt=signed(words[14:16]),
             import_wh=unsigned(words[20:24]),
             power_w=signed(words[24:26]),
             accepted_tokens=words[27],
             last_request_low=words[28],
             clock=unsigned(words[30:32]),
             clock_state=words[32],
+        )
+
+
+class Detail(IntFlag):
+    """D061: which of the supply details are told."""
+
+    RECONNECT = 1 << 0
+    GRID_VOLTAGE = 1 << 1
+    LOAD_VOLTAGE = 1 << 2
+    LOAD_CURRENT = 1 << 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SupplyDetails:
+    """D061-D06B. None: not told. `reconnect` in units of 10^exponent."""
+
+    reconnect: int | None = None
+    grid_mv: int | None = None
+    load_mv: int | None = None
+    load_ma: int | None = None
+
+    @classmethod
+    def of(cls, words: Sequence[int]) -> Self:
+        told = Detail(words[0])
+        return cls(
+            reconnect=signed(words[1:5]) if Detail.RECONNECT in told else None,
+            grid_mv=unsigned(words[5:7]) if Detail.GRID_VOLTAGE in told else None,
+            load_mv=unsigned(words[7:9]) if Detail.LOAD_VOLTAGE in told else None,
+            load_ma=unsigned(words[9:11]) if Detail.LOAD_CURRENT in told else None,
         )
 
 

@@ -48,6 +48,7 @@ from headend.recharges import Recharge, RechargeOrder
 from headend.store import Store, Transaction
 from headend.supply import Contacts, Supply, SupplyAction
 from headend.supply_groups import SupplyGroup
+from headend.supply_signs import SupplySigns, judge_supply
 from headend.tending import Tending
 from headend.tokens import Token, TokenOutcome
 from headend.usage_points import Contact, ContactKind
@@ -175,13 +176,18 @@ class WireSession:
 
     async def supply(self) -> Supply:
         await self._hop()
-        relay = self.meter.relay
-        seen = Supply(
+        circuit, relay = self.meter.circuit, self.meter.relay
+        signs = SupplySigns(
             contacts=Contacts.CLOSED if relay.closed else Contacts.OPEN,
             control=relay.control,
-            cause=self.meter.circuit.cause,
-            taken_at=self.clock.now(),
+            told=frozenset({circuit.cause} if circuit.cause else ()),
+            credit_milli=self.meter.credit_milli,
+            reconnect_milli=circuit.reconnect_milli,
+            debt_milli=circuit.debt_milli or None,
+            grid_mv=circuit.grid_mv,
+            load_mv=circuit.load_mv,
         )
+        seen = judge_supply(signs, self.clock.now())
         await self._answer()
         return seen
 

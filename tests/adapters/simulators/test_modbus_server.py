@@ -192,7 +192,7 @@ def test_identity_and_status_tell_the_meter():
     bench = Bench(credit_milli=12_345, load=700)
     unit = a_unit(bench)
     identity = stsm.Identity.of(words(unit, stsm.IDENTITY))
-    assert (identity.signature, identity.version) == ("STSM", 0x0100)
+    assert (identity.signature, identity.version) == ("STSM", 0x0101)
     assert (identity.drn, identity.exponent) == (bench.meter.drn, -3)
     status = stsm.Status.of(words(unit, stsm.STATUS))
     assert (status.credit, status.power_w, status.relay) == (12_345, 700, 1)

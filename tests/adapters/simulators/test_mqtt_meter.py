@@ -137,7 +137,16 @@ async def test_it_says_who_is_there_and_what_they_measure(headend, bench):
     birth = await headend.wait_for(lambda topic, body: topic.endswith("/birth"))
     assert birth["can"] == ["token", "outcome", "read", "relay", "clock", "config"]
     state = await headend.wait_for(lambda topic, body: topic.endswith("/state"))
-    assert state["supply"] == {"contacts": "closed", "control": "connected", "cause": None}
+    assert state["supply"] == {
+        "contacts": "closed",
+        "control": "connected",
+        "cause": None,
+        "reconnect_at": ["0.000", "kWh"],
+        "grid_voltage": [230_000, "mV"],
+        "load_voltage": [230_000, "mV"],
+        "load_current": [0, "mA"],
+        "keypad_unit": "seen",
+    }
     reading = await headend.wait_for(lambda topic, body: topic.endswith("/reading/basic"))
     assert reading["values"]["credit"] == ["50.000", "kWh"]
     assert reading["values"]["1.8.0"] == [0, "Wh"]
@@ -341,7 +350,9 @@ async def test_relay_and_clock_are_set(headend, bench):
     opened = await headend.ask("C1", "relay", args=order)
     assert (opened["state"], opened["supply"]["contacts"]) == ("done", "open")
     permitted = await headend.ask("C2", "relay", args=order | {"order": "permit_close"})
-    assert permitted["supply"] == {"contacts": "open", "control": "ready", "cause": None}
+    told = {name: permitted["supply"][name] for name in ("contacts", "control", "cause")}
+    assert told == {"contacts": "open", "control": "ready", "cause": None}
+    assert permitted["supply"]["load_voltage"] == [0, "mV"]
     late = await headend.ask("C3", "relay", args=order | {"until": 1})
     assert late["reason"] == "expired"
     bench.meter.clock.set(datetime(2020, 1, 1, tzinfo=UTC), WallClock().now())
