@@ -1,35 +1,47 @@
-"""Who gets the bus next: commands before polls, but polls never starve.
+"""Who gets a line next: the more urgent first, and nobody starves.
 
-Among commands the store orders by priority (token, supply, clock) and then by rank.
+A line is given for one transaction, so that a recharge waits for one at most. Knows nothing of
+time: what starves is counted in turns, because a turn at 300 baud is long and at 115200 is none.
 """
 
-from dataclasses import dataclass, replace
-from enum import StrEnum, unique
+from collections.abc import Collection
+from dataclasses import dataclass
+from enum import IntEnum, unique
 
-# With this many commands in a row a due reading has waited long enough on a busy line.
-COMMANDS_IN_A_ROW = 8
+# With so many turns in a row for the more urgent, others have waited long enough on a busy line.
+TURNS_IN_A_ROW = 8
 
 
 @unique
-class Turn(StrEnum):
-    """What a free slot of a bus does next."""
+class Urgency(IntEnum):
+    """Why a meter is asked; lower goes first."""
 
-    COMMAND = "command"
-    POLL = "poll"
+    TOKEN = 0
+    SUPPLY = 1  # and alarms
+    READING = 2
+    HISTORY = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Agenda:
-    """How many commands have gone since the last poll."""
+    """How many turns each urgency has been passed over since its last one."""
 
-    commands: int = 0
+    passed: tuple[int, ...] = (0,) * len(Urgency)
 
-    def choose(self) -> Turn:
-        """The kind that is asked first; the other follows if there is none of it."""
-        return Turn.POLL if self.commands >= COMMANDS_IN_A_ROW else Turn.COMMAND
+    def choose(self, waiting: Collection[Urgency]) -> Urgency:
+        """Whose turn it is among those that wait; at least one does.
 
-    def took(self, turn: Turn, count: int) -> "Agenda":
-        """The agenda after `count` jobs of a kind; a poll turn without work counts as taken."""
-        if turn is Turn.POLL:
-            return replace(self, commands=0)
-        return replace(self, commands=self.commands + count)
+        The most urgent; but who was passed over TURNS_IN_A_ROW times goes before, and of several
+        such the most urgent.
+        """
+        starving = [one for one in waiting if self.passed[one] >= TURNS_IN_A_ROW]
+        return min(starving or waiting)
+
+    def took(self, urgency: Urgency, waiting: Collection[Urgency]) -> "Agenda":
+        """The agenda after a turn, `waiting` being those who wanted it too."""
+        return Agenda(
+            tuple(
+                0 if one is urgency or one not in waiting else self.passed[one] + (urgency < one)
+                for one in Urgency
+            )
+        )

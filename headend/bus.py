@@ -1,18 +1,20 @@
-"""Bus: a medium that meters share, and the loop that takes turns on it.
+"""Bus: a medium that meters share, and the loop that takes up what is due on it.
 
-One dispatcher a bus, at most `slots` conversations at once. An expected error becomes a fact; a
-programming error ends the process, and the lease brings the work back.
+One dispatcher a bus; at most `slots` commands at once, and beside them as many polls, so that no
+command ever waits for a reading to end. Which of the conversations has a shared line at any moment
+its owner decides, by their urgency. An expected error becomes a fact; a programming error ends the
+process, and the lease brings the work back.
 """
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from headend.agenda import Agenda, Turn
 from headend.commands import ChangeKey, EnterToken, Manage, SetSupply, needs
 from headend.deliveries import Delivery, DeliveryMethod, DeliveryState, Fact
-from headend.errors import Stale, StoreDown, WireError
+from headend.errors import Resting, Stale, StoreDown, WireError
 from headend.intake import Intake
 from headend.looking import looking_since
 from headend.meters import BusName, Capability, Meter, TenantId
@@ -56,9 +58,8 @@ class Bus:
         self._driver = driver
         self._ports = ports
         self._woken = asyncio.Event()
-        self._agenda = Agenda()
-        self._running = 0
         self._sending: set[tuple[TenantId, str]] = set()
+        self._polls = 0
 
     def wake(self) -> None:
         """There may be work: look now."""
@@ -113,30 +114,14 @@ class Bus:
         return bool(left)
 
     async def _start_jobs(self, group: asyncio.TaskGroup) -> None:
-        first = self._agenda.choose()
-        order = (first, Turn.COMMAND if first is Turn.POLL else Turn.POLL)
-        for turn in order:
-            free = self._slots - self._running
-            if free <= 0:
-                return
-            if turn is Turn.COMMAND:
-                self._start_commands(group, await self._take_commands(free))
-            else:
-                # On a shared line one poll is one turn; then commands are asked again.
-                self._start_polls(group, await self._take_polls(max(1, free // 2)))
-
-    def _start_commands(self, group: asyncio.TaskGroup, jobs: Sequence[Leased]) -> None:
-        self._agenda = self._agenda.took(Turn.COMMAND, len(jobs))
-        for job in jobs:
-            self._running += 1
-            self._sending.add((job.delivery.tenant, job.delivery.id))
-            group.create_task(self._command(job), name=f"delivery {job.delivery.id}")
-
-    def _start_polls(self, group: asyncio.TaskGroup, jobs: Sequence[tuple[Poll, Meter]]) -> None:
-        self._agenda = self._agenda.took(Turn.POLL, len(jobs))
-        for poll, meter in jobs:
-            self._running += 1
-            group.create_task(self._poll(poll, meter), name=f"poll {poll.drn}")
+        if free := self._slots - len(self._sending):
+            for job in await self._take_commands(free):
+                self._sending.add((job.delivery.tenant, job.delivery.id))
+                group.create_task(self._command(job), name=f"delivery {job.delivery.id}")
+        if free := self._slots - self._polls:
+            for poll, meter in await self._take_polls(free):
+                self._polls += 1
+                group.create_task(self._poll(poll, meter), name=f"poll {poll.drn}")
 
     async def _take_commands(self, limit: int) -> Sequence[Leased]:
         now = self._ports.clock.now()
@@ -165,7 +150,7 @@ class Bus:
 
     async def _pause_s(self) -> float:
         """How long nothing is due, as far as this process knows."""
-        if self._running >= self._slots:
+        if len(self._sending) >= self._slots:
             return LOOK_EVERY_S  # a slot that frees wakes us
         now = self._ports.clock.now()
         async with self._ports.store.look() as tx:
@@ -191,7 +176,6 @@ class Bus:
         except (Stale, StoreDown):
             pass  # the lease ends by itself, and what is in the meter stays in the meter
         finally:
-            self._running -= 1
             self._sending.discard((leased.delivery.tenant, leased.delivery.id))
             self._woken.set()
 
@@ -307,19 +291,25 @@ class Bus:
             if report is not None:
                 await self._ports.intake.accept((report,))
             await self._poll_again(poll, answered=report is not None)
+        except Resting as resting:
+            with suppress(Stale, StoreDown):
+                await self._poll_again(poll, answered=False, rest_s=resting.again_s)
         except (Stale, StoreDown):
             pass  # due again after POLL_AGAIN_S
         finally:
-            self._running -= 1
+            self._polls -= 1
             self._woken.set()
 
     async def _read(self, meter: Meter) -> Report | None:
+        """What it says, or None; raises Resting when the line would not ask it now."""
         assert meter.route is not None
         can = self._driver.capabilities(meter.profile)
         try:
             async with asyncio.timeout(CONVERSATION_S), self._driver.open(meter) as session:
                 readings = tuple(await session.read()) if Capability.READ in can else ()
                 supply = await session.supply() if Capability.SUPPLY in can else None
+        except Resting:
+            raise
         except (WireError, TimeoutError):
             return None
         return Report(
@@ -331,14 +321,14 @@ class Bus:
             supply=supply,
         )
 
-    async def _poll_again(self, poll: Poll, *, answered: bool) -> None:
+    async def _poll_again(self, poll: Poll, *, answered: bool, rest_s: float | None = None) -> None:
         now = self._ports.clock.now()
         async with self._ports.store.begin() as tx:
             meter = await tx.meters.find(poll.tenant, poll.drn)
             if meter is None or meter.route is None or meter.route.bus != poll.bus:
                 return
             since = await looking_since(tx, poll.tenant, poll.drn)
-            again = due_again(poll, now=now, answered=answered, looking_since=since)
+            again = due_again(poll, now=now, answered=answered, looking_since=since, rest_s=rest_s)
             await tx.polls.put(again)
 
 

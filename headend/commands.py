@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias, assert_never
 
+from headend.agenda import Urgency
 from headend.meters import Capability, StsConfiguration
 from headend.supply import SupplyAction, SupplyReason
 from headend.tokens import ManagementOrder
@@ -65,6 +66,19 @@ def needs(command: Command) -> Capability:
             return Capability.SUPPLY_ORDER
         case SetClock():
             return Capability.CLOCK
+        case _:
+            assert_never(command)
+
+
+def urgency(command: Command) -> Urgency:
+    """How urgent each of its turns on a line is."""
+    match command:
+        case EnterToken() | ChangeKey():
+            return Urgency.TOKEN
+        case SetSupply() | Manage():
+            return Urgency.SUPPLY
+        case SetClock():
+            return Urgency.READING
         case _:
             assert_never(command)
 

@@ -16,6 +16,14 @@ class NotSent(WireError):
     """No byte left us, or the meter was busy. Repeat freely."""
 
 
+class Resting(NotSent):
+    """The line lets a silent meter rest, so that it costs the others no time."""
+
+    def __init__(self, what: str, *, again_s: float) -> None:
+        super().__init__(what)
+        self.again_s = again_s
+
+
 class NoAnswer(WireError):
     """It may have happened. Look before you repeat."""
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import assert_never
 
-from headend.commands import ChangeKey, EnterToken, Manage, SetClock, SetSupply
+from headend.commands import ChangeKey, EnterToken, Manage, SetClock, SetSupply, urgency
 from headend.deliveries import Confirmation, Fact
 from headend.errors import Misconfigured, NoAnswer, Refused, Unsupported, WireError
 from headend.meters import Capability, StsConfiguration
@@ -63,7 +63,7 @@ async def perform(
     """Do the command of a leased delivery once and say what came of it; raises no wire error."""
     can = driver.capabilities(leased.meter.profile)
     try:
-        async with driver.open(leased.meter) as session:
+        async with driver.open(leased.meter, urgency=urgency(leased.delivery.command)) as session:
             match leased.delivery.command:
                 case EnterToken() | Manage():
                     return await _enter(session, leased, can, sold, attempting)

@@ -11,6 +11,10 @@ SUPPLY_LOOK_MAX_S = 300
 SUPPLY_LOOK_FOR = timedelta(hours=24)
 # Each look waits for this share of the time that has gone since the first.
 _SLOWING = 4
+# A reading that noise has cost is had two seconds later; a meter that stays silent is asked at its
+# interval, and its line sees to it that this costs the others nothing.
+RETRY_FIRST_S = 2.0
+REST_LEAST_S = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,16 +29,28 @@ class Poll:
     misses: int = 0
 
 
-def due_again(poll: Poll, *, now: datetime, answered: bool, looking_since: datetime | None) -> Poll:
-    """The poll after one try. A silent meter is asked ever less often, up to 8 intervals.
+def due_again(
+    poll: Poll,
+    *,
+    now: datetime,
+    answered: bool,
+    looking_since: datetime | None,
+    rest_s: float | None = None,
+) -> Poll:
+    """The poll after one try. A lost answer is asked for again soon, then ever less often.
 
     `looking_since`: from then on something waits to be seen (a supply, an outcome); the looks are
-    soon, then ever less often, and after SUPPLY_LOOK_FOR no more than the usual polls.
+    soon, then ever less often, and after SUPPLY_LOOK_FOR no more than the usual polls. `rest_s`:
+    the line did not ask, and lets the meter rest so long; that is no miss.
     """
     misses = 0 if answered else poll.misses + 1
-    wait_s = float(poll.interval_s * min(2 ** min(misses, 3), 8))
+    wait_s = float(poll.interval_s)
+    if misses:
+        wait_s = min(wait_s, RETRY_FIRST_S * 2.0 ** min(misses - 1, 16))
     if looking_since is not None and now - looking_since < SUPPLY_LOOK_FOR:
         wait_s = min(wait_s, _look_s(now - looking_since, misses))
+    if rest_s is not None:
+        misses, wait_s = poll.misses, min(max(rest_s, REST_LEAST_S), poll.interval_s)
     return Poll(
         tenant=poll.tenant,
         drn=poll.drn,

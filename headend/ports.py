@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from headend.agenda import Urgency
 from headend.commands import SetSupply
 from headend.events import MeterEvent
 from headend.meters import (
@@ -87,7 +88,10 @@ class Driver(Protocol):
     def capabilities(self, profile: ProfileName) -> Capability:
         """What a profile can do; NONE for a profile of another dialect."""
 
-    def open(self, meter: Meter) -> AbstractAsyncContextManager[Session]: ...
+    def open(
+        self, meter: Meter, *, urgency: Urgency = Urgency.READING
+    ) -> AbstractAsyncContextManager[Session]:
+        """A conversation; on a shared line `urgency` decides at each of its turns."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

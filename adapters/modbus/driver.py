@@ -8,7 +8,8 @@ from adapters.modbus.line import ModbusLine
 from adapters.modbus.profile import Profile
 from adapters.modbus.readings import ReadingSession
 from adapters.modbus.stsm import StsmSession
-from adapters.modbus.unit import Unit
+from adapters.modbus.unit import Memory, Unit
+from headend.agenda import Urgency
 from headend.errors import Misconfigured
 from headend.meters import Capability, Meter, ProfileName
 from headend.ports import Clock, Session
@@ -34,7 +35,7 @@ class ModbusDriver:
         self._line = line
         self._profiles = profiles
         self._clock = clock
-        self._units: dict[int, Unit] = {}
+        self._memories: dict[int, Memory] = {}
 
     def capabilities(self, profile: ProfileName) -> Capability:
         """What a profile can do; NONE for one that is not of Modbus."""
@@ -42,21 +43,24 @@ class ModbusDriver:
         return found.can if found else Capability.NONE
 
     @asynccontextmanager
-    async def open(self, meter: Meter) -> AsyncIterator[Session]:
+    async def open(
+        self, meter: Meter, *, urgency: Urgency = Urgency.READING
+    ) -> AsyncIterator[Session]:
         """Raises Misconfigured (address, profile, another meter there) and NotSent (nobody)."""
         profile = self._profiles.get(meter.profile)
         if profile is None:
             raise Misconfigured(f"no Modbus profile is called {meter.profile}")
-        unit = self._unit(meter)
+        unit = self._unit(meter, urgency)
         known = unit.known(profile.name, meter) or await acquaint(unit, meter, profile)
         session = _SESSIONS[profile.prepay]
         yield session(unit, meter, profile, known=known, clock=self._clock)
 
-    def _unit(self, meter: Meter) -> Unit:
+    def _unit(self, meter: Meter, urgency: Urgency) -> Unit:
         address = meter.route.address if meter.route else ""
         if not (address.isascii() and address.isdigit()) or int(address) not in UNITS:
             raise Misconfigured(
                 f"{address!r} is no unit of a Modbus line: write a number from 1 to 247"
             )
         number = int(address)
-        return self._units.setdefault(number, Unit(self._line, number))
+        memory = self._memories.setdefault(number, Memory())
+        return Unit(self._line, number, memory, urgency=urgency)

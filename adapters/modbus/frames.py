@@ -6,9 +6,8 @@ the reply to this very request is taken for it. Knows nothing of time.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum, unique
-from typing import Protocol
 
 from pymodbus.exceptions import ModbusException
 from pymodbus.framer import FramerRTU, FramerSocket
@@ -20,17 +19,14 @@ from pymodbus.pdu.register_message import (
     WriteMultipleRegistersRequest,
 )
 
+from adapters.transport.exchange import Answer, Garbled
 from protocols.modbus.blocks import Span
 
 RTU_MAX_BYTES = 256
 _RTU_CRC_BYTES = 2
 _EXCEPTION_BIT = 0x80
-_MBAP_BYTES = 7
+MBAP_BYTES = 7
 _MBAP_MAX_LENGTH = 254
-
-
-class Garbled(Exception):
-    """The stream of bytes makes no sense any more: only a new connection can help."""
 
 
 @unique
@@ -45,13 +41,19 @@ class Table(StrEnum):
 class Request:
     """One request: read a span of a table, or write `words` to holding registers.
 
-    `words` may be a token: they show in no text.
+    `words` may be a token: they show in no text, and `shown` stands for them in recordings.
     """
 
     unit: int
     table: Table
     span: Span
     words: tuple[int, ...] | None = None
+    shown: tuple[int, ...] | None = None
+
+    @property
+    def for_show(self) -> "Request":
+        """The request as a recording shows it."""
+        return self if self.shown is None else replace(self, words=self.shown, shown=None)
 
     def __str__(self) -> str:
         verb = "reading" if self.words is None else "writing"
@@ -62,6 +64,11 @@ class Request:
         )
 
     __repr__ = __str__
+
+    @property
+    def station(self) -> str:
+        """The unit as lines know it."""
+        return f"modbus {self.unit}"
 
     def pdu(self, number: int) -> ModbusPDU:
         """As pymodbus has it; `number` is the transaction identifier."""
@@ -107,103 +114,75 @@ class Reply:
     exception: int = 0
 
 
-class Framing(Protocol):
-    """How requests and replies lie in the stream of bytes."""
-
-    @property
-    def numbered(self) -> bool:
-        """Replies carry the number of their request, so that a late one is known as such."""
-
-    def encode(self, request: Request, number: int) -> bytes:
-        """The frame to send."""
-
-    def take(self, received: bytearray, request: Request, number: int) -> Reply | None:
-        """The reply, once it has come whole. Removes what can be of no more use.
-
-        Raises Garbled.
-        """
-
-    def reply_frame_bytes(self, request: Request) -> int:
-        """How long the reply will be."""
-
-
 class RtuFraming:
     """Frames of a serial line: known by their length and CRC, whatever noise is around them."""
-
-    numbered = False
 
     def __init__(self) -> None:
         self._framer = FramerRTU(DecodePDU(is_server=False))
 
-    def encode(self, request: Request, number: int) -> bytes:
+    def encode(self, request: Request) -> bytes:
+        """The frame to send."""
         return self._framer.buildFrame(request.pdu(0))
 
-    def reply_frame_bytes(self, request: Request) -> int:
+    def reply_bytes(self, request: Request) -> int:
+        """How long the reply will be."""
         return 1 + request.reply_bytes + _RTU_CRC_BYTES
 
-    def take(self, received: bytearray, request: Request, number: int) -> Reply | None:
-        sent = self.encode(request, 0)
-        if sent.startswith(received):
-            return None
-        _strip_echo(received, sent)
+    def find(self, heard: bytes, request: Request) -> Answer[Reply] | None:
+        """The reply within what was heard, and where it ends; None while it is not there whole."""
         for payload_bytes, function in (
             (request.reply_bytes, request.function),
             (2, request.function | _EXCEPTION_BIT),
         ):
             start = bytes((request.unit, function))
-            for frame in _frames(received, start, 1 + payload_bytes + _RTU_CRC_BYTES):
+            for end, frame in _frames(heard, start, 1 + payload_bytes + _RTU_CRC_BYTES):
                 if request.answered_by(frame[1:-_RTU_CRC_BYTES]) and (
                     reply := _decoded(self._framer, frame, request.unit, 0)
                 ):
-                    return reply
+                    return reply, end
         return None
 
 
-def _frames(received: bytearray, start: bytes, length: int) -> Iterator[bytes]:
-    """Whatever begins so and is so long."""
-    at = received.find(start)
-    while 0 <= at <= len(received) - length:
-        yield bytes(received[at : at + length])
-        at = received.find(start, at + 1)
+def serial_frame(unit_and_pdu: bytes) -> bytes:
+    """A serial frame from what other framings wrap otherwise."""
+    return unit_and_pdu + FramerRTU.compute_CRC(unit_and_pdu).to_bytes(_RTU_CRC_BYTES)
+
+
+def _frames(heard: bytes, start: bytes, length: int) -> Iterator[tuple[int, bytes]]:
+    """Whatever begins so and is so long, and where it ends."""
+    at = heard.find(start)
+    while 0 <= at <= len(heard) - length:
+        yield at + length, heard[at : at + length]
+        at = heard.find(start, at + 1)
 
 
 class TcpFraming:
     """Frames of Modbus TCP: a header with transaction identifier and length."""
 
-    numbered = True
-
     def __init__(self) -> None:
         self._framer = FramerSocket(DecodePDU(is_server=False))
 
     def encode(self, request: Request, number: int) -> bytes:
+        """The frame to send; `number` is the transaction identifier."""
         return self._framer.buildFrame(request.pdu(number))
 
-    def reply_frame_bytes(self, request: Request) -> int:
-        return _MBAP_BYTES + request.reply_bytes
-
-    def take(self, received: bytearray, request: Request, number: int) -> Reply | None:
-        while len(received) >= _MBAP_BYTES:
+    def split(self, received: bytearray) -> Iterator[tuple[int, bytes]]:
+        """Numbers and frames that are whole, taken out of what was received. Raises Garbled."""
+        while len(received) >= MBAP_BYTES:
             length = int.from_bytes(received[4:6])
             if received[2:4] != b"\0\0" or not 3 <= length <= _MBAP_MAX_LENGTH:
                 raise Garbled("not a Modbus TCP header")
             if len(received) < 6 + length:
-                return None
+                return
             frame = bytes(received[: 6 + length])
             del received[: 6 + length]
-            if (
-                int.from_bytes(frame[:2]) == number
-                and frame[6] == request.unit
-                and request.answered_by(frame[7:])
-            ):
-                return _decoded(self._framer, frame, request.unit, number)
-        return None
+            yield int.from_bytes(frame[:2]), frame
 
-
-def _strip_echo(received: bytearray, sent: bytes) -> None:
-    """Some RS485 adapters hear themselves."""
-    at = received.find(sent)
-    if at >= 0:
-        del received[: at + len(sent)]
+    def reply(self, frame: bytes, request: Request, number: int) -> Reply | None:
+        """What a frame of this number says, or None if it is no reply to the request."""
+        if frame[6] != request.unit or not request.answered_by(frame[7:]):
+            return None
+        return _decoded(self._framer, frame, request.unit, number)
 
 
 def _decoded(framer: FramerBase, frame: bytes, unit: int, number: int) -> Reply | None:

@@ -36,6 +36,8 @@ from protocols.modbus import stsm
 from protocols.modbus.blocks import Span
 from protocols.modbus.registers import signed, unsigned
 
+# What recordings show in place of a token.
+NO_DIGITS = "0" * stsm.TOKEN_DIGITS
 # A meter judges a token in about two seconds; one with a slow relay takes a few more.
 RESULT_WAIT_S = 15.0
 RESULT_POLL_S = 0.25
@@ -75,7 +77,8 @@ class StsmSession:
         with _nothing_in_doubt():
             credit = signed(await self._read(stsm.CREDIT))
         words = stsm.token_entry(ident, token.digits, origin=stsm.Origin.HEADEND)
-        await self._unit.write(stsm.TOKEN_ENTRY.start, words)
+        shown = stsm.token_entry(ident, NO_DIGITS, origin=stsm.Origin.HEADEND)
+        await self._unit.write(stsm.TOKEN_ENTRY.start, words, shown=shown)
         with _in_doubt():
             judgement = await self._until_done(stsm.TOKEN_RESULT, stsm.TokenJudgement.of, ident)
         exponent = self._known.amount_exponent

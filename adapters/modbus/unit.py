@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from adapters.modbus.frames import Table
 from adapters.modbus.line import ModbusLine
+from headend.agenda import Urgency
 from headend.errors import NoAnswer
 from headend.meters import Drn, Meter, ProfileName
 from protocols.modbus.blocks import Span
@@ -33,42 +34,65 @@ class Acquaintance:
     tells_details: bool = False
 
 
-class Unit:
-    """One address of a line. After a silence it may be another meter that answers."""
+class Memory:
+    """What is remembered of one address from conversation to conversation."""
 
-    def __init__(self, line: ModbusLine, address: int) -> None:
+    def __init__(self) -> None:
+        self.known: Acquaintance | None = None
+        self.answered_at = 0.0
+
+
+class Unit:
+    """One address of a line, in one conversation of some urgency.
+
+    After a silence it may be another meter that answers.
+    """
+
+    def __init__(
+        self,
+        line: ModbusLine,
+        address: int,
+        memory: Memory,
+        *,
+        urgency: Urgency = Urgency.READING,
+    ) -> None:
         self.address = address
         self._line = line
-        self._known: Acquaintance | None = None
-        self._answered_at = 0.0
+        self._memory = memory
+        self._urgency = urgency
 
     def known(self, profile: ProfileName, meter: Meter) -> Acquaintance | None:
         """The acquaintance with this meter, if it can still be believed."""
-        known = self._known
+        known = self._memory.known
         now = asyncio.get_running_loop().time()
-        if known is None or now - self._answered_at > BELIEVED_S:
+        if known is None or now - self._memory.answered_at > BELIEVED_S:
             return None
         wanted = (profile, meter.drn, meter.currency)
         return known if (known.profile, known.drn, known.currency) == wanted else None
 
     def remember(self, known: Acquaintance) -> None:
-        self._known = known
+        self._memory.known = known
 
     async def read(self, table: Table, span: Span) -> tuple[int, ...]:
         """Read registers; raises the errors of the wire."""
         with self._watched():
-            return await self._line.read(self.address, table, span)
+            return await self._line.read(self.address, table, span, urgency=self._urgency)
 
-    async def write(self, start: int, words: tuple[int, ...]) -> None:
-        """Write holding registers with one FC16; raises the errors of the wire."""
+    async def write(
+        self, start: int, words: tuple[int, ...], *, shown: tuple[int, ...] | None = None
+    ) -> None:
+        """Write holding registers with one FC16; raises the errors of the wire.
+
+        `shown` stands in recordings for words that hold a secret.
+        """
         with self._watched():
-            await self._line.write(self.address, start, words)
+            await self._line.write(self.address, start, words, urgency=self._urgency, shown=shown)
 
     @contextmanager
     def _watched(self) -> Iterator[None]:
         try:
             yield
         except NoAnswer:
-            self._known = None
+            self._memory.known = None
             raise
-        self._answered_at = asyncio.get_running_loop().time()
+        self._memory.answered_at = asyncio.get_running_loop().time()

@@ -20,6 +20,7 @@ from adapters.mqtt.reports import Told, tell
 from adapters.mqtt.session import MqttSession, Wire
 from adapters.mqtt.topics import CommandTopics, Nonsense
 from adapters.mqtt.waiting import Waiting
+from headend.agenda import Urgency
 from headend.errors import Misconfigured
 from headend.meters import BusName, Capability, Meter, ProfileName, TenantId
 from headend.ports import Chance, Clock, Notice, Report
@@ -70,7 +71,9 @@ class MqttDriver:
         return Capability.NONE if known is None else known.can
 
     @asynccontextmanager
-    async def open(self, meter: Meter) -> AsyncIterator[MqttSession]:
+    async def open(
+        self, meter: Meter, *, urgency: Urgency = Urgency.READING
+    ) -> AsyncIterator[MqttSession]:
         """A session with one meter; raises Misconfigured. Nothing is sent yet."""
         profile = self._profiles.get(meter.profile)
         if profile is None:

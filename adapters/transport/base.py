@@ -1,6 +1,8 @@
 """Transport: a pipe of bytes with time-outs. It knows nothing of frames."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
+
+from adapters.transport.address import SerialAddress
 
 
 class TransportLost(ConnectionError):
@@ -24,3 +26,11 @@ class Transport(Protocol):
 
     async def aclose(self) -> None:
         """Close at once; what is not written is lost. Closing twice is fine."""
+
+
+@runtime_checkable
+class Tunable(Protocol):
+    """A transport whose speed can change while it is open."""
+
+    def tune(self, address: SerialAddress) -> None:
+        """Take the speed and framing of characters of this address, not its path."""

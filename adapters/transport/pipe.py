@@ -34,6 +34,11 @@ class BytePipe(asyncio.Protocol):
     # --- what the line asks ---
 
     async def read(self, max_bytes: int, *, timeout: float) -> bytes:
+        if not self._input and timeout <= 0:
+            await asyncio.sleep(0)
+            if not self._input:
+                self._check()
+                raise TimeoutError
         if not self._input:
             async with asyncio.timeout(timeout):
                 while not self._input:

@@ -13,6 +13,20 @@ from adapters.transport.pipe import BytePipe
 _WRONG_SETTINGS = (ValueError, termios.error)
 
 
+class SerialPipe(BytePipe):
+    """A serial port. Satisfies `base.Transport` and `base.Tunable`."""
+
+    def __init__(self, name: str, port: Serial) -> None:
+        super().__init__(name)
+        self._port = port
+
+    def tune(self, address: SerialAddress) -> None:
+        self._port.baudrate = address.baud
+        self._port.bytesize = address.bits
+        self._port.parity = address.parity
+        self._port.stopbits = address.stop
+
+
 async def open_serial(address: SerialAddress) -> BytePipe:
     """Open the port for us alone; raises OSError."""
     opening = asyncio.ensure_future(asyncio.to_thread(_open, address))
@@ -23,7 +37,7 @@ async def open_serial(address: SerialAddress) -> BytePipe:
         raise
     try:
         wire, pipe = await connection_for_serial(
-            asyncio.get_running_loop(), lambda: BytePipe(str(address)), port
+            asyncio.get_running_loop(), lambda: SerialPipe(str(address), port), port
         )
     except (OSError, *_WRONG_SETTINGS) as exc:
         port.close()

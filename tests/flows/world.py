@@ -20,6 +20,7 @@ from adapters.simulators.token_port import Busy
 from adapters.vault.key_import import KeyToImport, import_keys
 from adapters.vault.master_key import MasterKey, MasterKeys
 from adapters.vault.software import SoftwareVault
+from headend.agenda import Urgency
 from headend.bus import Bus, BusPorts
 from headend.command_desk import CommandDesk
 from headend.commands import SetSupply
@@ -269,7 +270,9 @@ class Wire:
     def capabilities(self, profile: ProfileName) -> Capability:
         return self.can
 
-    def open(self, meter: Meter) -> AbstractAsyncContextManager[WireSession]:
+    def open(
+        self, meter: Meter, *, urgency: Urgency = Urgency.READING
+    ) -> AbstractAsyncContextManager[WireSession]:
         return self._open(meter)
 
     @asynccontextmanager

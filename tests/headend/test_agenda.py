@@ -1,24 +1,44 @@
-"""The agenda: commands first, and polls never starve."""
+"""The agenda: the more urgent first, and nobody starves."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headend.agenda import COMMANDS_IN_A_ROW, Agenda, Turn
+from headend.agenda import TURNS_IN_A_ROW, Agenda, Urgency
+
+EVERYBODY = list(Urgency)
+SOME = st.sampled_from(
+    [{one for one in Urgency if bits & 1 << one} for bits in range(1, 1 << len(Urgency))]
+)
 
 
-def test_commands_go_first():
-    assert Agenda().choose() is Turn.COMMAND
+def test_the_more_urgent_goes_first():
+    assert Agenda().choose(EVERYBODY) is Urgency.TOKEN
+    assert Agenda().choose([Urgency.HISTORY, Urgency.READING]) is Urgency.READING
 
 
-@given(st.lists(st.integers(1, 3), min_size=20, max_size=50))
-def test_on_a_busy_line_a_poll_has_its_turn_after_a_bounded_number_of_commands(batches):
-    agenda, waited = Agenda(), 0
-    for batch in batches:
-        turn = agenda.choose()
-        if turn is Turn.POLL:
-            waited = 0
-            agenda = agenda.took(Turn.POLL, 1)
-        else:
-            waited += batch
-            agenda = agenda.took(Turn.COMMAND, batch)
-        assert waited < COMMANDS_IN_A_ROW + 3
+def test_a_recharge_goes_before_readings_however_long_they_have_waited():
+    agenda = Agenda()
+    for _ in range(100):
+        agenda = agenda.took(Urgency.READING, [Urgency.READING])
+    assert agenda.choose([Urgency.READING, Urgency.TOKEN]) is Urgency.TOKEN
+
+
+@given(st.lists(SOME, min_size=20, max_size=60))
+def test_whoever_waits_has_a_turn_after_a_bounded_number_of_others(waiting):
+    agenda, waited = Agenda(), dict.fromkeys(Urgency, 0)
+    queue: set[Urgency] = set()
+    for newly in waiting:
+        queue |= newly
+        turn = agenda.choose(queue)
+        queue.discard(turn)
+        agenda = agenda.took(turn, queue)
+        waited = {one: waited[one] + 1 if one in queue else 0 for one in Urgency}
+        assert max(waited.values()) <= TURNS_IN_A_ROW + len(Urgency)
+
+
+@given(SOME, st.lists(st.sampled_from(Urgency), max_size=20))
+def test_who_is_chosen_did_wait(waiting, turns):
+    agenda = Agenda()
+    for turn in turns:
+        agenda = agenda.took(turn, waiting)
+    assert agenda.choose(waiting) in waiting

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import pytest
 
+from headend.agenda import Urgency
 from headend.commands import ChangeKey, Command, EnterToken, SetClock, SetSupply
 from headend.deliveries import Confirmation, Delivery, DeliveryMethod, Fact
 from headend.errors import Misconfigured, NoAnswer, NotSent, Refused, Unsupported
@@ -58,7 +59,9 @@ class Scripted:
         return self.can
 
     @asynccontextmanager
-    async def open(self, meter: Meter) -> AsyncIterator["Scripted"]:
+    async def open(
+        self, meter: Meter, *, urgency: Urgency = Urgency.READING
+    ) -> AsyncIterator["Scripted"]:
         if self.opening is not None:
             raise self.opening
         yield self

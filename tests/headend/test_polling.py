@@ -38,3 +38,18 @@ def test_a_silent_meter_is_asked_less_often_than_one_that_answers():
 def test_nothing_to_see_is_the_usual_interval():
     again = due_again(POLL, now=T0, answered=True, looking_since=None)
     assert again.due_at == T0 + timedelta(seconds=900)
+
+
+def test_a_lost_reading_is_asked_for_again_soon_and_a_silent_meter_at_its_interval():
+    poll, found = POLL, []
+    for _ in range(12):
+        poll = due_again(poll, now=T0, answered=False, looking_since=None)
+        found.append((poll.due_at - T0).total_seconds())
+    assert found[:3] == [2, 4, 8]
+    assert found == sorted(found)
+    assert found[-1] == POLL.interval_s
+
+
+def test_a_meter_that_its_line_lets_rest_is_no_miss():
+    again = due_again(POLL, now=T0, answered=False, looking_since=None, rest_s=7.5)
+    assert (again.misses, again.due_at) == (0, T0 + timedelta(seconds=7.5))

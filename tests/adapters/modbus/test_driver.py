@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 import pytest
 
 from adapters.modbus.driver import ModbusDriver
-from adapters.modbus.line import ModbusLine, Opener
+from adapters.modbus.line import ModbusLine
 from adapters.modbus.profile_files import load_profiles
 from adapters.modbus.unit import BELIEVED_S
+from adapters.transport.link import Opener
 from adapters.transport.opening import open_transport
 from headend.errors import Misconfigured, NotSent
 from headend.meters import BusName, Capability, Drn, Meter, ProfileName, Route

@@ -66,8 +66,9 @@ async def test_no_late_reply_is_an_answer_over_tcp():
         await line.aclose()
     assert wrong == 0
     assert 40 <= lost <= 160
-    assert line.counters.silences == lost == READS - line.counters.replies
-    assert line.counters.late_replies > lost / 2
+    (unit,) = line.way.status().stations
+    assert unit.silences == lost == READS - unit.replies
+    assert unit.late_replies > lost / 2
 
 
 async def test_no_late_reply_is_an_answer_on_a_serial_line(pty_pair: SerialLine):
@@ -77,7 +78,7 @@ async def test_no_late_reply_is_an_answer_on_a_serial_line(pty_pair: SerialLine)
         await line.aclose()
     assert wrong == 0
     assert 40 <= lost <= 160
-    assert line.counters.silences == lost
+    assert line.way.status().count(lambda unit: unit.silences) == lost
 
 
 async def test_no_late_reply_is_an_answer_after_a_cancellation():
@@ -108,18 +109,19 @@ async def test_a_quiet_line_goes_on_as_soon_as_the_late_reply_is_in():
         assert await line.read(UNIT, Table.HOLDING, Span(5, 1)) == (register_at(UNIT, 5),)
         await line.aclose()
     assert loop.time() - started < 5
-    assert line.counters.late_replies == 1
+    assert line.way.status().count(lambda unit: unit.late_replies) == 1
 
 
-async def test_the_line_learns_the_slowest_reply():
+async def test_the_delay_of_a_late_reply_is_learned():
     async with tcp_slave(one_after_another(late_by(0.15), promptly)) as slave:
-        line = ModbusLine(slave.url, timeout_s=0.02, quiet_s=0.14)
-        assert line.quiet_s == 0.14
+        line = ModbusLine(slave.url, timeout_s=0.02, quiet_s=1.0)
         with pytest.raises(NoAnswer):
             await line.read(UNIT, Table.HOLDING, Span(0, 2))
         await line.read(UNIT, Table.HOLDING, Span(0, 2))
         await line.aclose()
-    assert line.quiet_s > 0.145
+    (unit,) = line.way.status().stations
+    assert unit.p99_s is not None
+    assert unit.p99_s > 0.145
 
 
 async def test_a_numbered_reply_that_is_late_is_dropped_without_waiting():
