@@ -6,20 +6,28 @@ from dataclasses import dataclass
 from headend.attempts import Attempt
 from headend.deliveries import Delivery
 from headend.meters import TenantId
+from headend.notes import change_before
 from headend.recharges import Recharge
 from headend.refusals import UnknownDelivery, UnknownRecharge
+from headend.rekeying import change_awaited
 from headend.store import Store
 from headend.tokens import Token
 
 
 @dataclass(frozen=True, slots=True)
 class RechargeStory:
-    """`delivery` is None and there are no tokens while the recharge is OPEN."""
+    """`delivery` is None and there are no tokens while the recharge is OPEN.
+
+    `change` is the key change that it waits for then; later the one by hand whose tokens,
+    `change_tokens`, must be entered before its own.
+    """
 
     recharge: Recharge
     tokens: Sequence[Token]
     delivery: Delivery | None
     attempts: Sequence[Attempt]
+    change: Delivery | None = None
+    change_tokens: Sequence[Token] = ()
 
 
 async def recharge_story(store: Store, tenant: TenantId, ident: str) -> RechargeStory:
@@ -30,10 +38,12 @@ async def recharge_story(store: Store, tenant: TenantId, ident: str) -> Recharge
             raise UnknownRecharge(f"no recharge {ident}", field="id")
         delivery = await tx.deliveries.of(ident, tenant)
         if delivery is None:
-            return RechargeStory(recharge, (), None, ())
+            return RechargeStory(recharge, (), None, (), await change_awaited(tx, recharge))
         tokens = await tx.tokens.of(delivery.id, tenant)
         attempts = await tx.attempts.of(delivery.id, tenant)
-    return RechargeStory(recharge, tokens, delivery, attempts)
+        change = await change_before(tx, delivery)
+        first = await tx.tokens.of(change.id, tenant) if change else ()
+    return RechargeStory(recharge, tokens, delivery, attempts, change, first)
 
 
 @dataclass(frozen=True, slots=True)

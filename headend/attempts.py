@@ -10,7 +10,10 @@ from headend.tokens import TokenResult
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One try of one delivery: how, when, and what came of it. `detail` holds no secrets."""
+    """One try of one delivery: how, when, and what came of it. `detail` holds no secrets.
+
+    `log_absent`: the meter's token log was read in it and did not hold the token.
+    """
 
     tenant: TenantId
     delivery_id: str
@@ -20,3 +23,4 @@ class Attempt:
     outcome: Fact
     result: TokenResult | None = None
     detail: str = ""
+    log_absent: bool = False

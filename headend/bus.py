@@ -23,7 +23,7 @@ from headend.performing import Attempting, Sold, perform
 from headend.polling import Poll, due_again
 from headend.ports import Chance, Clock, Driver, Report
 from headend.recharges import Recharge
-from headend.rekeying import change_first, credit_first
+from headend.rekeying import change_first, credit_first, half_set_of_another
 from headend.store import Leased, Store, Transaction
 from headend.supply import SupplyAction, SupplyReason
 
@@ -242,7 +242,9 @@ class Bus:
                     return await _supply_unwanted(tx, delivery, order, meter), Sold()
                 case ChangeKey() as change:
                     now = self._ports.clock.now()
-                    return await credit_first(tx, delivery, change, now=now), Sold()
+                    half_set_at = await half_set_of_another(tx, delivery)
+                    held = await credit_first(tx, delivery, change, now=now)
+                    return held, Sold(half_set_at=half_set_at)
                 case Manage(_, sts):
                     return None, Sold(sts=sts)
                 case EnterToken() if delivery.recharge_id is not None:

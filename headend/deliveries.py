@@ -77,6 +77,7 @@ class Fact(StrEnum):
     HELD = "held"
     KEY_MISMATCH = "key_mismatch"
     ASK_AGAIN = "ask_again"
+    WITHDRAWN = "withdrawn"
 
 
 @unique
@@ -127,6 +128,9 @@ NEXT: Mapping[tuple[DeliveryState, Fact], _Target] = {
     (DeliveryState.UNRESOLVED, Fact.ASK_AGAIN): _U,
     (_W, Fact.EXPIRED): _To.LOST,
     (_U, Fact.EXPIRED): _To.LOST,
+    (_W, Fact.WITHDRAWN): _To.LOST,
+    (_U, Fact.WITHDRAWN): _To.LOST,
+    (DeliveryState.UNRESOLVED, Fact.WITHDRAWN): DeliveryState.UNRESOLVED,
 }
 
 

@@ -20,7 +20,7 @@ from headend.deliveries import (
     plan,
 )
 from headend.errors import NotSent
-from headend.notes import change_before, note_of
+from headend.notes import note_of, reveal_set
 from headend.outbox import announce
 from headend.outcomes import Outcome, attempt_of, write_outcome
 from headend.ports import Chance, Clock, Dispatch, Handover, Note
@@ -72,11 +72,7 @@ class HandingOver:
         claimed = replace(out, hand_not_before=now + CLAIM)
         await tx.deliveries.save(claimed, was=delivery.state)
         await announce(tx, *delivery_news(delivery, claimed, now=now))
-        change = await change_before(tx, delivery)
-        if change is not None:  # its set is in the same message
-            shown = change.after(Fact.REVEALED, now=now)
-            await tx.deliveries.save(shown, was=change.state)
-            await announce(tx, *delivery_news(change, shown, now=now))
+        await reveal_set(tx, delivery, now=now)
         return claimed
 
     async def _give(self, delivery: Delivery) -> None:

@@ -27,7 +27,7 @@ from headend.refusals import (
 from headend.store import Transaction
 from headend.supply import SupplyAction, SupplyReason
 from headend.supply_groups import Reveal, SupplyGroup
-from headend.tokens import Issued, IssuedToken, parse_digits, purpose_of
+from headend.tokens import Issued, IssuedToken, Token, parse_digits, purpose_of
 from headend.usage_points import Contact, UsagePoint
 from headend.vending_keys import VendingKey
 from protocols.sts.errors import StsError
@@ -182,6 +182,26 @@ def make_delivery(
         created_at=now,
         changed_at=now,
     )
+
+
+async def add_tokens(
+    tx: Transaction, issued: Issued, delivery: Delivery, *, chance: Chance, now: datetime
+) -> None:
+    """The tokens of a delivery, in the order of entry."""
+    for sequence, one in enumerate(issued.tokens, start=1):
+        await tx.tokens.add(
+            Token(
+                id=chance.ident(now),
+                tenant=delivery.tenant,
+                drn=delivery.drn,
+                delivery_id=delivery.id,
+                sequence=sequence,
+                purpose=one.purpose,
+                digits=one.digits,
+                tid=one.tid,
+                mark=one.mark,
+            )
+        )
 
 
 def rank_of(moment: datetime) -> int:

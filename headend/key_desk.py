@@ -13,7 +13,7 @@ from headend.commands import TOKEN_COMMANDS, ChangeKey, Command, Manage, priorit
 from headend.deliveries import Confirmation, Delivery, DeliveryMethod, DeliveryState, Fact
 from headend.errors import Stale
 from headend.guesses import Guesses
-from headend.issuing import contacts_for, draw_tid, rank_of, ways_to
+from headend.issuing import add_tokens, contacts_for, draw_tid, rank_of, ways_to
 from headend.meters import Drn, Keypad, Meter, MeterState, StsConfiguration, TenantId
 from headend.outbox import announce
 from headend.outcomes import Outcome, write_outcome
@@ -44,6 +44,7 @@ from headend.tokens import (
     TokenState,
     parse_digits,
 )
+from headend.unconfirmed import can_prove, require_confirmed, withdraw
 
 # Key changes and engineering tokens are worked off over days, by people if need be.
 DEADLINE = timedelta(days=7)
@@ -100,6 +101,7 @@ class KeyDesk:
             return _same_change(known, drn, to), False
         if same_key(meter.sts, to):
             raise SameKey(f"meter {drn} is recorded with this key already", field="to")
+        await self._require_known_key(meter, read_first=True)
         change = ChangeKey(present=meter.sts, to=to)
         issued = await self._module.change_key(
             KeyChangeOrder(tenant=tenant, drn=drn, present=meter.sts, to=to, three_kct=three_kct),
@@ -120,19 +122,22 @@ class KeyDesk:
         known, meter = await self._meter(tenant, drn, ident, needs_key=needs_key)
         if known is not None:
             return _same_management(known, drn, order), False
-        tid = await self._tid(meter) if needs_key else None
-        issued = await self._module.issue(
-            TokenOrder(
-                tenant=tenant,
-                drn=drn,
-                service=meter.service,
-                sts=meter.sts,
-                content=order,
-                tid=tid,
-                rnd=None if tid is None else self._chance.nibble(),
-            ),
-            message_id=_message_id(meter, ident),
+        wanted = TokenOrder(
+            tenant=tenant,
+            drn=drn,
+            service=meter.service,
+            sts=meter.sts,
+            content=order,
+            tid=None,
+            rnd=None,
         )
+        if needs_key:
+            await self._require_known_key(meter)
+            await self._module.check(wanted)
+            tid = await self._tid(meter)
+            rnd = None if tid is None else self._chance.nibble()
+            wanted = replace(wanted, tid=tid, rnd=rnd)
+        issued = await self._module.issue(wanted, message_id=_message_id(meter, ident))
         command = Manage(order, meter.sts if needs_key else None)
         return await self._add(meter, command, issued, ident=ident, ordered_by=ordered_by)
 
@@ -199,6 +204,16 @@ class KeyDesk:
                 method=DeliveryMethod.MANUAL,
             )
 
+    @lost_races_again
+    async def withdraw(self, tenant: TenantId, ident: str, *, by: str) -> Delivery:
+        """A person says that the meter holds its old key, and that this set will not be entered.
+
+        Raises UnknownDelivery, NothingToWithdraw.
+        """
+        async with self._store.begin() as tx:
+            change = await _found(tx, tenant, ident)
+            return await withdraw(tx, change, by=by, now=self._clock.now())
+
     async def ask_again(self, tenant: TenantId, ident: str) -> Delivery:
         """Let the meter be asked once more about UNRESOLVED tokens; nothing else is changed.
 
@@ -223,13 +238,21 @@ class KeyDesk:
             pending = await pending_change(tx, tenant, drn)
             # Last, so that a change of this very id, ordered meanwhile, is known and no other's.
             known = await tx.deliveries.find(tenant, ident)
-            if known is None:
-                await self._ways(tx, meter)
-        if known is None and meter.state is MeterState.RETIRED:
-            raise MeterNotInService(f"meter {drn} is {meter.state}", field="meter")
-        if known is None and needs_key and pending is not None:
-            raise KeyChangePending(f"a key change of meter {drn} is on its way", field="meter")
-        return known, meter
+            if known is not None:
+                return known, meter
+            if meter.state is MeterState.RETIRED:
+                raise MeterNotInService(f"meter {drn} is {meter.state}", field="meter")
+            await self._ways(tx, meter)
+            if needs_key and pending is not None:
+                raise KeyChangePending(f"a key change of meter {drn} is on its way", field="meter")
+        return None, meter
+
+    async def _require_known_key(self, meter: Meter, *, read_first: bool = False) -> None:
+        """What is made now is not of a guessed key; `read_first`: the meter proves it anyhow."""
+        async with self._store.look() as tx:
+            can, ways = self._routes.capabilities(meter), await self._ways(tx, meter)
+            if not (read_first and can_prove(can, ways)):
+                await require_confirmed(tx, meter)
 
     async def _tid(self, meter: Meter) -> int | None:
         key = await self._module.key(meter.tenant, meter.sts.sgc, meter.sts.krn)
@@ -257,20 +280,7 @@ class KeyDesk:
                 await tx.meters.save(touched, was=current.version)
             delivery = await self._delivery(tx, current, command, ident, ordered_by)
             await tx.deliveries.add(delivery)
-            for sequence, one in enumerate(issued.tokens, start=1):
-                await tx.tokens.add(
-                    Token(
-                        id=self._chance.ident(now),
-                        tenant=meter.tenant,
-                        drn=meter.drn,
-                        delivery_id=delivery.id,
-                        sequence=sequence,
-                        purpose=one.purpose,
-                        digits=one.digits,
-                        tid=one.tid,
-                        mark=one.mark,
-                    )
-                )
+            await add_tokens(tx, issued, delivery, chance=self._chance, now=now)
         if delivery.bus is not None:
             self._routes.wake(delivery.bus)
         return delivery, True
@@ -333,12 +343,14 @@ async def _found(tx: Transaction, tenant: TenantId, ident: str) -> Delivery:
     return delivery
 
 
-_NEVER_OUT = frozenset({DeliveryState.FAILED, DeliveryState.CANCELLED})
+_NEVER_SHOWN = frozenset({DeliveryState.FAILED, DeliveryState.CANCELLED})
 
 
 async def _may_show(tx: Transaction, delivery: Delivery) -> bool:
     """By hand only: with remote as well, two halves of one set could meet in the meter."""
-    if not isinstance(delivery.command, Manage | ChangeKey) or delivery.state in _NEVER_OUT:
+    if not isinstance(delivery.command, Manage | ChangeKey) or delivery.state in _NEVER_SHOWN:
+        return False
+    if delivery.stopped_by is Fact.WITHDRAWN:
         return False
     if DeliveryMethod.REMOTE in delivery.methods and delivery.handed_at is None:
         return False
@@ -353,7 +365,7 @@ async def _require_askable(tx: Transaction, delivery: Delivery) -> None:
         raise NothingToAsk("only tokens are asked about; order anew", field="id")
     tokens = await tx.tokens.of(delivery.id, delivery.tenant)
     if any(token.state is TokenState.DEAD for token in tokens):
-        raise NothingToAsk("its tokens are dead: the sale was reversed or replaced", field="id")
+        raise NothingToAsk("its tokens are dead: reversed, replaced or withdrawn", field="id")
 
 
 def _message_id(meter: Meter, ident: str) -> str:

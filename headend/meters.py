@@ -68,6 +68,7 @@ class Capability(Flag):
     CLOCK = auto()
     EVENTS = auto()
     STS_CONFIGURATION = auto()
+    CREDIT_REGISTER = auto()
 
 
 class KeyType(IntEnum):

@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 
+from headend.announcing import delivery_news
 from headend.commands import TOKEN_COMMANDS
-from headend.deliveries import Delivery
+from headend.deliveries import Delivery, Fact
 from headend.issuing import contacts_for
+from headend.outbox import announce
 from headend.ports import Note
 from headend.rekeying import pending_change, same_key
 from headend.store import Transaction
@@ -59,6 +62,15 @@ def once_more(note: Note, to: Contact, *, times: int, tried: Sequence[str]) -> N
         contacts=(to,),
         tried=frozenset((to, provider) for provider in tried),
     )
+
+
+async def reveal_set(tx: Transaction, delivery: Delivery, *, now: datetime) -> None:
+    """Where a credit's digits go, the set that must be typed before goes too, and counts as out."""
+    change = await change_before(tx, delivery)
+    if change is not None and not change.revealed:
+        shown = change.after(Fact.REVEALED, now=now)
+        await tx.deliveries.save(shown, was=change.state)
+        await announce(tx, *delivery_news(change, shown, now=now))
 
 
 async def change_before(tx: Transaction, delivery: Delivery) -> Delivery | None:

@@ -29,7 +29,8 @@ LOCK_OUT_MAX_S = 3600
 class Outcome:
     """What came of one try. `token_id`: the token it concerns, if any; `detail` has no secrets.
 
-    `until` ends a wait that the fact asks for.
+    `until` ends a wait that the fact asks for. `log_absent`: the meter's token log was read first
+    and did not hold the token.
     """
 
     fact: Fact
@@ -38,6 +39,7 @@ class Outcome:
     echo: TokenOutcome | None = None
     supply: Supply | None = None
     until: datetime | None = None
+    log_absent: bool = False
     detail: str = ""
 
     @property
@@ -126,6 +128,7 @@ def attempt_of(
         outcome=outcome.fact,
         result=outcome.result,
         detail=outcome.detail[:200],
+        log_absent=outcome.log_absent,
     )
 
 

@@ -11,7 +11,7 @@ from headend.meters import Capability, StsConfiguration
 from headend.outcomes import Outcome
 from headend.ports import Clock, Driver, Session
 from headend.quantities import Amount, fits
-from headend.rekeying import after_change, before_change, enter_set, held_key, key_mismatch
+from headend.rekeying import Doubt, after_change, before_change, enter_set, held_key, key_mismatch
 from headend.store import Leased
 from headend.supply import Supply, as_ordered
 from headend.tokens import Token, TokenOutcome, TokenResult, TokenState
@@ -51,10 +51,14 @@ class Attempting:
 
 @dataclass(frozen=True, slots=True)
 class Sold:
-    """What the tokens of a delivery were made for: the amount, and the key they were made under."""
+    """What the tokens of a delivery were made for: the amount, and the key they were made under.
+
+    `half_set_at` is when another key change may have left a half set in the meter.
+    """
 
     encoded: Amount | None = None
     sts: StsConfiguration | None = None
+    half_set_at: datetime | None = None
 
 
 async def perform(
@@ -68,8 +72,9 @@ async def perform(
                 case EnterToken() | Manage():
                     return await _enter(session, leased, can, sold, attempting)
                 case ChangeKey() as change:
+                    doubt = Doubt(clock.now(), leased.delivery, sold.half_set_at)
                     return await _change_key(
-                        session, leased, can, change, now=clock.now(), attempting=attempting
+                        session, leased, change, can, doubt=doubt, attempting=attempting
                     )
                 case SetSupply() as order:
                     return await _set_supply(session, leased, order, attempting)
@@ -93,16 +98,18 @@ async def _enter(
     token = _next_token(leased)
     attempting.token_id = token.id
     expected = sold.encoded if leased.delivery.size == 1 else None
+    absent = False
     if leased.delivery.out and Capability.TOKEN_OUTCOME in can:
         remembered = await session.token_outcome(token)
         if remembered is not None and (told := _remembered(token, remembered, expected)):
             attempting.outcome = told
             return await _with_supply(session, can, told)
+        absent = remembered is None
     if mismatch := await _mismatch(session, sold, can):
-        return mismatch
+        return replace(mismatch, log_absent=absent)
     attempting.acted = True
     entered = await session.enter_token(token, attempt=leased.delivery.lockouts)
-    outcome = _judge(token, entered)
+    outcome = replace(_judge(token, entered), log_absent=absent)
     attempting.outcome = outcome
     if outcome.fact is Fact.USED and Capability.TOKEN_OUTCOME in can:
         outcome = await _evidence(session, token, outcome, expected, out=leased.delivery.out)
@@ -120,13 +127,13 @@ async def _mismatch(session: Session, sold: Sold, can: Capability) -> Outcome | 
 async def _change_key(
     session: Session,
     leased: Leased,
-    can: Capability,
     change: ChangeKey,
+    can: Capability,
     *,
-    now: datetime,
+    doubt: Doubt,
     attempting: Attempting,
 ) -> Outcome:
-    known = await before_change(session, leased.delivery, change, can, now=now)
+    known = await before_change(session, change, can, doubt)
     if known is not None:
         return known
     attempting.acted = True

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum, unique
 
-from headend.deliveries import Delivery, DeliveryState, Fact
+from headend.deliveries import OPEN_STATES, Delivery, DeliveryState, Fact
 from headend.recharges import Recharge, RechargeState
 from headend.tokens import TokenResult
+from headend.unconfirmed import unconfirmed_text
 
 
 @unique
@@ -35,9 +36,13 @@ class Prospect:
     at: datetime | None = None
 
 
-def what_next(recharge: Recharge, delivery: Delivery | None, now: datetime) -> Prospect:
-    """What happens next, as the records tell it."""
+def what_next(
+    recharge: Recharge, delivery: Delivery | None, now: datetime, *, change: Delivery | None = None
+) -> Prospect:
+    """What happens next, as the records tell it; `change` is the key change that it waits for."""
     match recharge.state:
+        case RechargeState.OPEN if change is not None:
+            return _awaiting(change)
         case RechargeState.OPEN:
             return Prospect(NextStep.ISSUE, "The token is made as soon as the vault answers.")
         case RechargeState.CREDITED:
@@ -56,6 +61,13 @@ def what_next(recharge: Recharge, delivery: Delivery | None, now: datetime) -> P
             return _of_delivery(delivery, now)
         case _:
             return _settled(recharge.state, delivery)
+
+
+def _awaiting(change: Delivery) -> Prospect:
+    if change.state in OPEN_STATES and change.by_remote:
+        text = f"The token is made when key change {change.id} is proved by the meter."
+        return Prospect(NextStep.ISSUE, text)
+    return Prospect(NextStep.PERSON_DECIDES, f"Not made yet: {unconfirmed_text(change)}.")
 
 
 _OTHER_KEY = (

@@ -13,6 +13,7 @@ from headend.announcing import delivery_news, recharge_news
 from headend.deliveries import Delivery, DeliveryMethod, Fact
 from headend.errors import ModuleDown, Stale
 from headend.issuing import (
+    add_tokens,
     brought,
     cancel_openings,
     check_form,
@@ -35,6 +36,7 @@ from headend.meters import (
     TenantId,
     parse_drn,
 )
+from headend.notes import reveal_set
 from headend.outbox import announce
 from headend.places import Place, place_of
 from headend.ports import Chance, Clock, SecurityModule
@@ -49,7 +51,7 @@ from headend.refusals import (
 )
 from headend.rekeying import Timing, key_for_sale, when_to_issue
 from headend.replacing import bury, replacing_order, to_replace
-from headend.reversals import found, may_show, undo
+from headend.reversals import found, may_show_of, undo
 from headend.store import Store, Transaction
 from headend.supply_groups import Reveal
 from headend.tokens import Issued, Token, TokenOrder
@@ -148,22 +150,19 @@ class RechargeDesk:
         """
         now = self._clock.now()
         async with self._store.look() as tx:
-            recharge = await found(tx, tenant, ident)
-            delivery = await tx.deliveries.of(ident, tenant)
-            tokens = await tx.tokens.of(delivery.id, tenant) if delivery else ()
-        if delivery is None or not may_show(recharge, delivery, now=now):
-            return ()
-        if delivery.revealed:
-            return tokens
+            if not await may_show_of(tx, tenant, ident, now=now):
+                return ()
         async with self._store.begin() as tx:
             current = await tx.deliveries.of(ident, tenant)
-            recharge = await found(tx, tenant, ident)  # it may be reversed by now
-            if current is None or not may_show(recharge, current, now=now):
+            # It may be reversed by now.
+            if current is None or not await may_show_of(tx, tenant, ident, now=now):
                 return ()
-            shown = current.after(Fact.REVEALED, now=now)
-            await tx.deliveries.save(shown, was=current.state)
-            await announce(tx, *delivery_news(current, shown, now=now))
-        return tokens
+            if not current.revealed:
+                shown = current.after(Fact.REVEALED, now=now)
+                await tx.deliveries.save(shown, was=current.state)
+                await announce(tx, *delivery_news(current, shown, now=now))
+            await reveal_set(tx, current, now=now)
+            return await tx.tokens.of(current.id, tenant)
 
     # --- opening -------------------------------------------------------------------------------
 
@@ -258,7 +257,9 @@ class RechargeDesk:
             place = await place_of(tx, dead.tenant, dead.drn, now=now)
             if sts != place.meter.sts:
                 raise NotReplaceable("another key change is on its way", field="id")
-            await bury(tx, dead, replaced_by=new_id, now=now)
+            check_ways(place.meter, self._ways(order, place), Reveal.ON_FALLBACK, order)
+            can = self._routes.capabilities(place.meter)
+            await bury(tx, dead, can=can, replaced_by=new_id, now=now)
             fresh = replace(self._new(order, place, now=now), replaces=dead.id)
             drawn = await draw(tx, fresh, key, now=now, chance=self._chance)
             await tx.recharges.add(drawn)
@@ -336,6 +337,8 @@ class RechargeDesk:
                 waited = now >= place.group.fallback_at(recharge.created_at)
                 by_hand = DeliveryMethod.MANUAL in self._ways(recharge.order, place)
                 return recharge if waited and by_hand else None
+            case Timing.UNCONFIRMED:
+                return None  # a person has to say which key the meter holds
             case Timing.OTHER_KEY:
                 return await self._drawn_anew(recharge)
 
@@ -369,25 +372,14 @@ class RechargeDesk:
         now: datetime,
     ) -> Recharge:
         await tx.deliveries.add(delivery)
-        for sequence, one in enumerate(issued.tokens, start=1):
-            await tx.tokens.add(
-                Token(
-                    id=self._chance.ident(now),
-                    tenant=recharge.tenant,
-                    drn=recharge.drn,
-                    delivery_id=delivery.id,
-                    sequence=sequence,
-                    purpose=one.purpose,
-                    digits=one.digits,
-                    tid=one.tid,
-                    mark=one.mark,
-                )
-            )
+        await add_tokens(tx, issued, delivery, chance=self._chance, now=now)
         told = replace(recharge, issued_at=now, encoded=issued.encoded)
         after = settle(told, delivery, now=now)
         await tx.recharges.save(after, was=RechargeState.OPEN)
         news = (*recharge_news(recharge, after, now=now), *delivery_news(None, delivery, now=now))
         await announce(tx, *news)
+        if delivery.revealed:
+            await reveal_set(tx, delivery, now=now)
         await cancel_openings(tx, place.meter, now=now)
         return after
 

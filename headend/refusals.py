@@ -210,6 +210,18 @@ class KeyChangePending(OrderRefused):
     status = 409
 
 
+class KeyChangeUnconfirmed(OrderRefused):
+    slug = "key-change-unconfirmed"
+    title = "Which key the meter holds is not known: confirm or withdraw its key change"
+    status = 409
+
+
+class NothingToWithdraw(OrderRefused):
+    slug = "nothing-to-withdraw"
+    title = "This is no key change that could be withdrawn now"
+    status = 409
+
+
 class NotReplaceable(OrderRefused):
     slug = "not-replaceable"
     title = "It is not proved that the token died with the old key"

@@ -20,15 +20,26 @@ def register_shows(
     amount: Decimal,
 ) -> bool:
     """Between two sets of readings the meter was credited with `amount` (units of its service)."""
+    credited = credited_milli(before, after)
+    return credited is not None and abs(credited - int(amount * 1000)) <= TOLERANCE_MILLI
+
+
+def credited_milli(
+    before: Mapping[ReadingType, Reading], after: Mapping[ReadingType, Reading]
+) -> int | None:
+    """What the meter was credited between two sets of readings, in thousandths of its unit.
+
+    None where the registers do not tell.
+    """
     gained = _rise(before, after, ReadingType.CREDIT_LEFT_MILLI)
     used = next(
         (rise for kind in _CONSUMPTION if (rise := _rise(before, after, kind)) is not None),
         None,
     )
     if gained is None or used is None or used < 0:
-        return False
+        return None
     # One unit of consumption is 1000 of its register (Wh, l), as one unit of credit is.
-    return abs(gained + used - int(amount * 1000)) <= TOLERANCE_MILLI
+    return gained + used
 
 
 def _rise(

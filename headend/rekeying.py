@@ -5,17 +5,27 @@ is started over only after the meter has forgotten it.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum, unique
 
 from headend.commands import ChangeKey, EnterToken, Manage
-from headend.deliveries import OPEN_STATES, Confirmation, Delivery, DeliveryMethod, Fact
+from headend.deliveries import (
+    OPEN_STATES,
+    Confirmation,
+    Delivery,
+    DeliveryMethod,
+    DeliveryState,
+    Fact,
+)
 from headend.errors import Misconfigured, NoAnswer, NotSent, Unsupported, WireError
 from headend.meters import Capability, Drn, Meter, StsConfiguration, TenantId
 from headend.outcomes import Outcome
 from headend.ports import Session
+from headend.recharges import Recharge, RechargeState
 from headend.store import Transaction
 from headend.tokens import Token, TokenOutcome, TokenResult
+from headend.unconfirmed import require_confirmed, unconfirmed_change
 
 # Meters forget a half set after 2 to 10 minutes; the clock of the slowest one counts.
 HALF_SET_FORGOTTEN = timedelta(minutes=11)
@@ -37,7 +47,11 @@ async def pending_change(tx: Transaction, tenant: TenantId, drn: Drn) -> Deliver
 
 
 async def key_for_sale(tx: Transaction, meter: Meter) -> StsConfiguration:
-    """The key under which credit is sold now: that of a scheduled change, else the present one."""
+    """The key under which credit is sold now: that of a scheduled change, else the present one.
+
+    Raises KeyChangeUnconfirmed.
+    """
+    await require_confirmed(tx, meter)
     change = await pending_change(tx, meter.tenant, meter.drn)
     match change.command if change else None:
         case ChangeKey(to=to):
@@ -51,17 +65,29 @@ class Timing(StrEnum):
 
     NOW = "now"
     AFTER_CHANGE = "after_change"
+    UNCONFIRMED = "unconfirmed"
     OTHER_KEY = "other_key"
 
 
 async def when_to_issue(tx: Transaction, meter: Meter, sts: StsConfiguration) -> Timing:
     """By remote the new key is proved first; by hand the set and the credit are typed in order."""
+    if await unconfirmed_change(tx, meter) is not None:
+        return Timing.UNCONFIRMED
     change = await pending_change(tx, meter.tenant, meter.drn)
     if change is None:
         return Timing.NOW if same_key(meter.sts, sts) else Timing.OTHER_KEY
     if not same_key(await key_for_sale(tx, meter), sts):
         return Timing.OTHER_KEY
     return Timing.AFTER_CHANGE if DeliveryMethod.REMOTE in change.methods else Timing.NOW
+
+
+async def change_awaited(tx: Transaction, recharge: Recharge) -> Delivery | None:
+    """The key change that a recharge which is not issued yet waits for."""
+    meter = await tx.meters.find(recharge.tenant, recharge.drn)
+    if recharge.state is not RechargeState.OPEN or recharge.order.tokens or meter is None:
+        return None
+    change = await unconfirmed_change(tx, meter)
+    return change or await pending_change(tx, meter.tenant, meter.drn)
 
 
 async def change_first(
@@ -104,22 +130,46 @@ async def _made_for(tx: Transaction, delivery: Delivery, sts: StsConfiguration) 
     return recharge is not None and not recharge.order.tokens and same_key(recharge.sts, sts)
 
 
+async def half_set_of_another(tx: Transaction, delivery: Delivery) -> datetime | None:
+    """When an earlier key change of the meter may last have left a half set in it."""
+    stopped = frozenset({DeliveryState.UNRESOLVED})
+    earlier = await tx.deliveries.newest_of(
+        delivery.tenant, delivery.drn, ChangeKey, states=stopped
+    )
+    return max((one.changed_at for one in earlier if one.id != delivery.id), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """What may be in the meter at `now`: of this change, and of another one (`half_set_at`)."""
+
+    now: datetime
+    delivery: Delivery
+    half_set_at: datetime | None = None
+
+    @property
+    def until(self) -> datetime | None:
+        """When the meter will have forgotten every half set, if that is still to come."""
+        moments = [at for at in (self.delivery.doubted_at, self.half_set_at) if at is not None]
+        forgotten_at = max(moments, default=None)
+        if forgotten_at is None or self.now >= forgotten_at + HALF_SET_FORGOTTEN:
+            return None
+        return forgotten_at + HALF_SET_FORGOTTEN
+
+
 async def before_change(
-    session: Session, delivery: Delivery, change: ChangeKey, can: Capability, *, now: datetime
+    session: Session, change: ChangeKey, can: Capability, doubt: Doubt
 ) -> Outcome | None:
     """What is known before a token of the set is sent, if that settles it for this try."""
     held = await held_key(session, can)
-    if held is None:
-        if not delivery.maybe_taken:
-            return None
+    if held is None and doubt.delivery.maybe_taken:
         return Outcome(fact=Fact.REFUSED, detail="in doubt, and the meter's key cannot be read")
-    if same_key(held, change.to):
+    if held is not None and same_key(held, change.to):
         return Outcome(fact=Fact.SEEN, by=Confirmation.READ_BACK)
-    if not same_key(held, change.present):
+    if held is not None and not same_key(held, change.present):
         return Outcome(fact=Fact.KEY_MISMATCH, detail=_mismatch(held, change.present))
-    forgotten_at = delivery.doubted_at and delivery.doubted_at + HALF_SET_FORGOTTEN
-    if forgotten_at is not None and now < forgotten_at:
-        return Outcome(fact=Fact.HELD, until=forgotten_at, detail="a half set may be waiting")
+    if doubt.until is not None:
+        return Outcome(fact=Fact.HELD, until=doubt.until, detail="a half set may be waiting")
     return None
 
 
@@ -148,17 +198,25 @@ async def enter_set(
 async def after_change(
     session: Session, entered: Outcome, change: ChangeKey, can: Capability
 ) -> Outcome:
-    """Whether the meter holds the new key now: its own word, where it can be read."""
-    if entered.fact is not Fact.ACCEPTED:
+    """Whether the meter holds the new key now: its own word, where it can be read.
+
+    Also when it refuses: a person may have typed the set meanwhile, and then it knows no other.
+    """
+    refused = entered.fact is Fact.REFUSED
+    if entered.fact is not Fact.ACCEPTED and not refused:
         return entered
     try:
         held = await held_key(session, can)
     except WireError as error:
-        raise NoAnswer(f"the set is in, the new key is not read yet: {error}") from error
+        raise NoAnswer(f"the set was entered, the key is not read yet: {error}") from error
     if held is None:
         return entered
     if same_key(held, change.to):
+        if refused:
+            return Outcome(fact=Fact.SEEN, by=Confirmation.READ_BACK, detail="it had it already")
         return Outcome(fact=Fact.ACCEPTED, by=Confirmation.READ_BACK, echo=entered.echo)
+    if refused:
+        return entered
     return Outcome(fact=Fact.NOT_READY, detail=_mismatch(held, change.to), echo=entered.echo)
 
 

@@ -49,6 +49,13 @@ async def undo(
     return after
 
 
+async def may_show_of(tx: Transaction, tenant: TenantId, ident: str, *, now: datetime) -> bool:
+    """Digits of this recharge are shown now; raises UnknownRecharge."""
+    recharge = await found(tx, tenant, ident)
+    delivery = await tx.deliveries.of(ident, tenant)
+    return delivery is not None and may_show(recharge, delivery, now=now)
+
+
 # Their digits were never out and must never be: the money may have gone back.
 _DEAD = frozenset({RechargeState.REVERSED, RechargeState.FAILED})
 

@@ -17,6 +17,7 @@ from typing import Protocol
 
 from headend.api_keys import ApiKey
 from headend.attempts import Attempt
+from headend.commands import ChangeKey, Manage
 from headend.deliveries import Delivery, DeliveryState
 from headend.events import MeterEvent
 from headend.meters import BusName, Drn, Meter, TenantId, UsagePointId
@@ -204,6 +205,16 @@ class Deliveries(Protocol):
         self, tenant: TenantId, drn: Drn, *, states: frozenset[DeliveryState]
     ) -> Sequence[Delivery]:
         """By priority and rank, at most 100."""
+
+    async def newest_of(
+        self,
+        tenant: TenantId,
+        drn: Drn,
+        kind: type[ChangeKey] | type[Manage],
+        *,
+        states: frozenset[DeliveryState],
+    ) -> Sequence[Delivery]:
+        """Those of one kind of command to a meter, newest first, at most 20."""
 
     async def hasten(self, tenant: TenantId, drn: Drn, *, now: datetime) -> int:
         """The meter is alive: let its WAITING and UNCERTAIN deliveries be sent now. Count.

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from adapters.store.cursors import read_cursor, write_cursor
 from headend.api_keys import ApiKey
 from headend.attempts import Attempt
-from headend.commands import SetSupply
+from headend.commands import ChangeKey, Manage, SetSupply
 from headend.deliveries import OPEN_STATES, Delivery, DeliveryMethod, DeliveryState, Fact
 from headend.errors import Stale
 from headend.events import MeterEvent
@@ -559,6 +559,18 @@ class MemoryDeliveries:
     ) -> Sequence[Delivery]:
         every = self._view.walk("meter", (tenant, drn))
         return list(islice((one for one in every if one.state in states), 100))
+
+    async def newest_of(
+        self,
+        tenant: TenantId,
+        drn: Drn,
+        kind: type[ChangeKey] | type[Manage],
+        *,
+        states: frozenset[DeliveryState],
+    ) -> Sequence[Delivery]:
+        every = self._view.walk("meter", (tenant, drn))
+        found = [one for one in every if isinstance(one.command, kind) and one.state in states]
+        return sorted(found, key=lambda one: (one.created_at, one.id), reverse=True)[:20]
 
     async def hasten(self, tenant: TenantId, drn: Drn, *, now: datetime) -> int:
         waiting = [

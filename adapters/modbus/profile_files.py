@@ -199,6 +199,10 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         can = reduce(or_, (Capability[name] for name in self.can), Capability.NONE)
         if self.prepay is not None and self.prepay not in PREPAY:
             raise _Wrong(f"{self.prepay!r} is none of {', '.join(PREPAY)}", "prepay")
+        if ReadingType.CREDIT_LEFT_MILLI.name in self.readings:
+            can |= Capability.CREDIT_REGISTER
+        elif Capability.CREDIT_REGISTER in can:
+            raise _Wrong("CREDIT_REGISTER needs the reading CREDIT_LEFT_MILLI", "can")
         if self.prepay is None and can & _NEEDS_PREPAY:
             raise _Wrong('tokens, supply, clock and key need "prepay"', "can")
         return can

@@ -41,6 +41,7 @@ class SqlAttempts:
             "outcome": attempt.outcome,
             "result": attempt.result,
             "detail": attempt.detail,
+            "log_absent": attempt.log_absent,
         }
         await self._run.changed(_ADD, columns)
 
@@ -59,4 +60,5 @@ def _attempt_of(row: SqlRow) -> Attempt:
         outcome=Fact(row.outcome),
         result=None if row.result is None else TokenResult(row.result),
         detail=row.detail,
+        log_absent=bool(row.log_absent),
     )

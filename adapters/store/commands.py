@@ -13,6 +13,8 @@ from headend.meters import KeyType, StsConfiguration
 from headend.supply import SupplyAction, SupplyReason
 from headend.tokens import ManagementKind, ManagementOrder
 
+KIND_TAGS: Mapping[type[Command], str] = {ChangeKey: "change_key", Manage: "manage"}
+
 
 def command_json(command: Command) -> dict[str, object]:
     """A command as the database keeps it."""

@@ -19,6 +19,7 @@ from sqlalchemy import (
 )
 
 from adapters.store.columns import MOMENT, literals
+from adapters.store.commands import KIND_TAGS
 from adapters.store.delivery_rows import REMOTE, born, changing, delivery_of
 from adapters.store.inserts import new_only
 from adapters.store.meters import meter_of
@@ -26,7 +27,7 @@ from adapters.store.statements import Parameters, Statements
 from adapters.store.tables import SENDABLE_STATES, deliveries, meters, tokens
 from adapters.store.tokens import token_of
 from adapters.store.turns import first_of_its_meter, unhindered, waits_for
-from headend.commands import TOKEN_COMMANDS
+from headend.commands import TOKEN_COMMANDS, ChangeKey, Manage
 from headend.deliveries import OPEN_STATES, Delivery, DeliveryState
 from headend.errors import Stale
 from headend.meters import BusName, Drn, TenantId
@@ -35,6 +36,7 @@ from headend.supply import SupplyAction
 from headend.tokens import Token, TokenResult
 
 OF_METER_LIMIT = 100
+NEWEST_LIMIT = 20
 # Callers choose ids, so an id is a delivery's only within its tenant.
 _Key: TypeAlias = tuple[TenantId, str]
 
@@ -78,6 +80,17 @@ _OF_METER = _locking(
     .where(*_METER, _c.state.in_(bindparam("states", expanding=True)))
     .order_by(*_IN_DUE_TIME)
     .limit(OF_METER_LIMIT)
+)
+_NEWEST_OF = _locking(
+    select(deliveries)
+    .where(
+        *_METER,
+        _c.recharge_id.is_(None),
+        _c.command["type"].as_string() == bindparam("kind"),
+        _c.state.in_(bindparam("states", expanding=True)),
+    )
+    .order_by(_c.created_at.desc(), _c.id.desc())
+    .limit(NEWEST_LIMIT)
 )
 _SAVE = update(deliveries).where(_TENANT, _c.id == bindparam("id_"), _c.state == bindparam("was"))
 _SAVE_LEASED = _SAVE.where(_c.lease_id == bindparam("lease"))
@@ -259,6 +272,17 @@ class SqlDeliveries:
     ) -> Sequence[Delivery]:
         parameters = {"tenant_": tenant, "drn_": drn, "states": sorted(states)}
         return await self._many(_OF_METER, parameters)
+
+    async def newest_of(
+        self,
+        tenant: TenantId,
+        drn: Drn,
+        kind: type[ChangeKey] | type[Manage],
+        *,
+        states: frozenset[DeliveryState],
+    ) -> Sequence[Delivery]:
+        keys = {"tenant_": tenant, "drn_": drn, "kind": KIND_TAGS[kind], "states": sorted(states)}
+        return await self._many(_NEWEST_OF, keys)
 
     async def hasten(self, tenant: TenantId, drn: Drn, *, now: datetime) -> int:
         return await self._run.changed(_HASTEN, {"tenant_": tenant, "drn_": drn, "now": now})

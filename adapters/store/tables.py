@@ -298,6 +298,7 @@ attempts = Table(
     Column("outcome", String, nullable=False),
     Column("result", Integer),
     Column("detail", String, nullable=False),
+    Column("log_absent", Boolean),  # null: not known to be
     ForeignKeyConstraint(["tenant", "delivery_id"], ["deliveries.tenant", "deliveries.id"]),
     Index("ix_attempts_delivery", "tenant", "delivery_id", "started_at", "number"),
 )

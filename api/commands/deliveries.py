@@ -1,4 +1,4 @@
-"""`headend deliveries`: look at one, confirm it, have the meter asked again; through REST."""
+"""`headend deliveries`: look at one, confirm or withdraw it, ask the meter; through REST."""
 
 from collections.abc import Mapping
 from typing import Annotated
@@ -9,7 +9,7 @@ import typer
 from api.commands.rest import DEFAULT_URL, Key, Url, asked
 from api.commands.telling import AsJson, tell_json
 
-group = typer.Typer(help="Deliveries: show, confirm, ask again.", no_args_is_help=True)
+group = typer.Typer(help="Deliveries: show, confirm, ask again, withdraw.", no_args_is_help=True)
 
 Ident = Annotated[str, typer.Argument(metavar="ID", help="Id of the delivery or order.")]
 Reveal = Annotated[
@@ -43,6 +43,21 @@ def confirm(
 def ask(ident: Ident, key: Key, url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
     """Have the meter asked once more about tokens that are unresolved."""
     tell_delivery(asked(url, key, "POST", f"{_path(ident)}/inquiry"), as_json=as_json)
+
+
+@group.command(
+    "withdraw", epilog='Example: headend deliveries withdraw change-17 --seen-by "K. O."'
+)
+def withdraw(
+    ident: Ident,
+    key: Key,
+    seen_by: Annotated[str, typer.Option(help="Who saw that the meter holds its old key.")],
+    url: Url = DEFAULT_URL,
+    as_json: AsJson = False,
+) -> None:
+    """Give a key change up: its set will not be entered, and sales go on under the old key."""
+    found = asked(url, key, "POST", f"{_path(ident)}/withdrawal", {"seen_by": seen_by})
+    tell_delivery(found, as_json=as_json)
 
 
 def _path(ident: str) -> str:

@@ -96,9 +96,10 @@ def _tell(recharge: Mapping[str, object], *, as_json: bool) -> None:
     print(f"meter     {recharge['meter']}")
     print(f"state     {recharge['state']}")
     print(f"requested {_amount(recharge['requested'])}, taken {_amount(recharge['taken'])}")
-    tokens = recharge["tokens"]
-    for token in tokens if isinstance(tokens, list) else []:
-        print(f"token     {told_token(token)}")
+    for name, label in (("key_change", "key first"), ("tokens", "token")):
+        tokens = recharge[name]
+        for token in tokens if isinstance(tokens, list) else []:
+            print(f"{label:<9} {told_token(token)}")
     attempts = recharge["attempts"]
     for attempt in attempts if isinstance(attempts, list) else []:
         print(f"try       {attempt['started_at']} {attempt['method']} {attempt['outcome']}")

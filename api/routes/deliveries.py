@@ -8,7 +8,7 @@ from typing import Annotated, assert_never
 from fastapi import APIRouter, Query
 from pydantic import Field
 
-from api.auth import Orderer, Reader, require_scopes
+from api.auth import KeyKeeper, Orderer, Reader, require_scopes
 from api.documenting import explained
 from api.head_end import Desks, HeadEnd
 from api.routes.forms import Asked, IdentPath, Name, Told, grows
@@ -180,6 +180,12 @@ class ConfirmationAsked(Asked):
     seen_by: Annotated[Name, Field(description="Who saw it.", examples=["K. Otieno"])]
 
 
+class WithdrawalAsked(Asked):
+    """A person saw that the meter holds the key from before the change."""
+
+    seen_by: Annotated[Name, Field(description="Who saw it.", examples=["K. Otieno"])]
+
+
 Reveals = Annotated[
     bool,
     Query(description="Show the digits; needs the scope `reveal`. They count as out from then on."),
@@ -215,6 +221,22 @@ async def confirm_delivery(
     await _require_scope(desks, caller, id)
     by = f"{body.seen_by} (key {caller.id})"
     await desks.writes.finish(desks.keys.confirm(caller.tenant, id, by=by))
+    return DeliveryTold.of(await delivery_story(desks.store, caller.tenant, id))
+
+
+@router.post(
+    "/deliveries/{id}/withdrawal",
+    summary="Say that a key change will not be entered",
+    responses=explained(refusals.UnknownDelivery, refusals.NothingToWithdraw, body=True),
+)
+async def withdraw_change(
+    id: IdentPath, body: WithdrawalAsked, caller: KeyKeeper, desks: Desks
+) -> DeliveryTold:
+    """A person saw that the meter holds its old key: sales go on under that. The set's digits are
+    dead; should the meter prove the new key all the same, the change is `done`.
+    """
+    by = f"{body.seen_by} (key {caller.id})"
+    await desks.writes.finish(desks.keys.withdraw(caller.tenant, id, by=by))
     return DeliveryTold.of(await delivery_story(desks.store, caller.tenant, id))
 
 

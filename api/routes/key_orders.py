@@ -30,6 +30,7 @@ ORDER: tuple[Explained, ...] = (
     refusals.NoVendingKey,
     refusals.KeyExpired,
     refusals.KeyChangePending,
+    refusals.KeyChangeUnconfirmed,
     refusals.OrderDiffers,
     refusals.OrderRefused,
     ModuleUnreachable,

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated
 
+from pydantic import Field
+
 from api.routes.deliveries import AttemptTold
 from api.routes.forms import Told, grows
 from api.routes.quantities import AmountTold, amount_told, milli_told
@@ -113,6 +115,10 @@ class RechargeTold(RechargeListed):
     idempotency_key: str | None
     sts: StsTold
     tokens: Sequence[TokenTold]
+    key_change: Annotated[
+        Sequence[TokenTold],
+        Field(description="The set of a key change by hand: to be entered before `tokens`."),
+    ]
     reveal: Annotated[Reveal, grows(Reveal)]
     fallback: Sequence[ContactTold]
     sale: Mapping[str, object] | None
@@ -140,6 +146,7 @@ class RechargeTold(RechargeListed):
             idempotency_key=recharge.order.idempotency_key,
             sts=StsTold.of(recharge.sts),
             tokens=[TokenTold.of(token, shown=shown) for token in story.tokens],
+            key_change=[TokenTold.of(token, shown=shown) for token in story.change_tokens],
             reveal=recharge.reveal,
             fallback=[ContactTold.of(contact) for contact in recharge.order.fallback_to],
             sale=_sale(recharge.order.sale),
@@ -154,7 +161,7 @@ class RechargeTold(RechargeListed):
             fallback_at=delivery.fallback_at if delivery else None,
             deadline=delivery.deadline if delivery else None,
             reversal_reason=recharge.reversal_reason,
-            next=NextTold.of(what_next(recharge, delivery, now)),
+            next=NextTold.of(what_next(recharge, delivery, now, change=story.change)),
         )
 
 

@@ -42,5 +42,7 @@ async def happens(
             assert delivery is not None
             now: datetime = office.head_end.clock.now()
             outcome = Outcome(fact=fact, by=by)
-            written = await write_outcome(tx, delivery, outcome, now=now, spread=0.0)
+            written = await write_outcome(
+                tx, delivery, outcome, now=now, spread=0.0, started_at=now
+            )
     return written

@@ -30,6 +30,7 @@ COMMANDS = [
     ["deliveries", "show"],
     ["deliveries", "confirm"],
     ["deliveries", "ask"],
+    ["deliveries", "withdraw"],
 ]
 
 
@@ -76,6 +77,7 @@ def test_a_key_change_is_of_something(headend: Headend):
         (["deliveries", "confirm", "nope", "--seen-by", "me"], "no delivery nope"),
         (["recharges", "replace", "nope"], "no recharge nope"),
         (["deliveries", "show", "nope"], "no delivery nope"),
+        (["deliveries", "withdraw", "nope", "--seen-by", "me"], "no delivery nope"),
     ],
 )
 def test_a_refusal_is_told_and_ends_with_1(headend: Headend, words, problem):
@@ -100,5 +102,7 @@ def test_tokens_and_keys_are_ordered_shown_and_verified(headend: Headend):
     assert "ours      no" in verified.stdout
     assert "crc_error" in verified.stdout
     assert "mark      none" in verified.stdout
+    gone = ["deliveries", "withdraw", "k1", "--seen-by", "K. O.", "--json"]
+    assert told(headend(*gone))["state"] == "cancelled"
     read_back = ["engineering", "order", DRN, "read_control", "--index", "0", "--id", "m2"]
     assert "manage kind read_control index 0" in headend(*read_back).stdout

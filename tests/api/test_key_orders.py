@@ -280,6 +280,60 @@ async def test_credit_and_supply_are_not_confirmed_by_people(caller: Caller):
         assert slug(answer) == "nothing-to-confirm"
 
 
+# --- changes that nobody confirms ---------------------------------------------------------------
+
+
+async def test_an_unconfirmed_change_stops_sales_and_orders_until_it_is_withdrawn(
+    office: Office, by_hand: Caller
+):
+    sale = a_recharge_body(meter=OTHER_DRN)
+    await by_hand.post(f"{BY_HAND}/key-changes", json=a_change())
+    await by_hand.get("/v1/deliveries/k1?reveal=true")
+    early = await by_hand.post("/v1/recharges", json=sale)
+    await happens(office, "k1", Fact.EXPIRED)
+    for answer, path in [
+        (early, "/v1/recharges"),
+        (await by_hand.post("/v1/recharges", json=sale), "/v1/recharges"),
+        (await by_hand.post(f"{BY_HAND}/engineering", json=a_clearing()), "engineering"),
+        (await by_hand.post(f"{BY_HAND}/key-changes", json=a_change("k2")), "key-changes"),
+    ]:
+        assert (answer.status_code, slug(answer)) == (409, "key-change-unconfirmed")
+        assert "confirm the change or withdraw it" in answer.json()["detail"]
+        assert "key-change-unconfirmed" in documented(
+            office, path if path.startswith("/") else f"/v1/meters/{{drn}}/{path}", 409
+        )
+    path, body = "/v1/deliveries/k1/withdrawal", {"seen_by": "K. Otieno"}
+    engineer = await office.caller(Scope.ENGINEERING, Scope.READ)
+    assert slug(await engineer.post(path, json=body)) == "scope-missing"
+    assert slug(await by_hand.post(path, json={})) == "invalid-request"
+    told = (await by_hand.post(path, json=body)).json()
+    assert (told["state"], told["stopped_by"]) == ("unresolved", "withdrawn")
+    assert {token["state"] for token in told["tokens"]} == {"dead"}
+    assert "K. Otieno" in told["attempts"][-1]["detail"]
+    sold = await by_hand.post("/v1/recharges", json=sale)
+    assert (sold.status_code, sold.json()["sts"]) == (201, PRESENT)
+
+
+async def test_what_cannot_be_withdrawn_says_so(office: Office, caller: Caller):
+    await caller.post(KEY_CHANGES, json=a_change())
+    await happens(office, "k1", Fact.LEASED, Fact.ACCEPTED, by=Confirmation.READ_BACK)
+    answer = await caller.post("/v1/deliveries/k1/withdrawal", json={"seen_by": "x"})
+    assert (answer.status_code, slug(answer)) == (409, "nothing-to-withdraw")
+    assert "nothing-to-withdraw" in documented(office, "/v1/deliveries/{id}/withdrawal", 409)
+
+
+async def test_a_till_gets_the_set_with_the_credit(by_hand: Caller):
+    await by_hand.put(f"/v1/supply-groups/{SGC}", json={"reveal": "at_once"})
+    await by_hand.post(f"{BY_HAND}/key-changes", json=a_change())
+    sold = (await by_hand.post("/v1/recharges", json=a_recharge_body(meter=OTHER_DRN))).json()
+    shown = [*sold["key_change"], *sold["tokens"]]
+    assert [token["purpose"] for token in shown] == ["key_change"] * 4 + ["credit"]
+    assert all(re.fullmatch(r"[0-9]{20}", token["digits"]) for token in shown)
+    assert sold["sts"] == NEXT
+    plain = await by_hand.get("/v1/recharges/sale-1")
+    assert not TWENTY.search(plain.text)
+
+
 # --- asking again -------------------------------------------------------------------------------
 
 
@@ -313,7 +367,8 @@ async def test_credit_sold_during_a_key_change_waits_for_the_new_key(
 ):
     await caller.post(KEY_CHANGES, json=a_change())
     sold = (await caller.post("/v1/recharges", json=a_recharge_body())).json()
-    assert (sold["state"], sold["sts"]) == ("open", NEXT)
+    assert (sold["state"], sold["sts"], sold["key_change"]) == ("open", NEXT, [])
+    assert "key change k1 is proved" in sold["next"]["text"]
     await happens(office, "k1", Fact.LEASED, Fact.ACCEPTED, by=Confirmation.READ_BACK)
     again = (await caller.post("/v1/recharges", json=a_recharge_body())).json()
     assert (again["state"], again["sts"]) == ("issued", NEXT)

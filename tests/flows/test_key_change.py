@@ -9,20 +9,29 @@ import pytest
 
 from adapters.vault.key_import import KeyToImport, import_keys
 from adapters.vault.software import SoftwareVault
+from api.stories import recharge_story
 from headend.commands import Manage
 from headend.deliveries import Confirmation, Delivery, DeliveryState, Fact
 from headend.meters import Drn, Keypad, KeyType, StsConfiguration
+from headend.outcomes import Outcome, write_outcome
 from headend.ports import SecurityModule
+from headend.prospects import NextStep, what_next
+from headend.readings import Reading, ReadingType
 from headend.recharges import RechargeState
 from headend.refusals import (
     KeyChangePending,
+    KeyChangeUnconfirmed,
     KeyExpired,
     NoDeliveryMethod,
+    NothingToAsk,
+    NothingToWithdraw,
     NotReplaceable,
     NoVendingKey,
     OrderDiffers,
     SameKey,
 )
+from headend.rekeying import HALF_SET_FORGOTTEN
+from headend.supply_groups import Reveal
 from headend.tokens import (
     Issued,
     KeyChangeOrder,
@@ -43,6 +52,7 @@ from tests.flows.world import (
     TENANT,
     Fuse,
     Killed,
+    Process,
     World,
     order,
     until,
@@ -303,11 +313,35 @@ async def test_a_failed_change_can_be_ordered_again(world):
         await done(world, "k2", within_s=60)
 
 
+async def registers_are_read(world: World) -> None:
+    now, meter = world.clock.now(), world.meters[Drn(DRN)]
+    values = {
+        ReadingType.CREDIT_LEFT_MILLI: meter.credit_milli,
+        ReadingType.ENERGY_IMPORT_WH: meter.import_milli,
+    }
+    async with world.store.begin() as tx:
+        await tx.readings.add(
+            [
+                Reading(
+                    tenant=TENANT,
+                    drn=Drn(DRN),
+                    type=kind,
+                    value=value,
+                    taken_at=now,
+                    received_at=now,
+                )
+                for kind, value in values.items()
+            ]
+        )
+
+
 async def test_a_credit_that_died_with_the_old_key_is_replaced_once_and_linked(world):
     meter = world.meters[Drn(DRN)]
     meter.faults.silent = True
     await world.put_group(fallback_after_s=20, deadline_after_s=120)
+    await registers_are_read(world)
     async with world.process().running() as process:
+        await asyncio.sleep(1)
         await process.desk.recharge(order("r1", DRN))
         await settled(world, "r1", RechargeState.UNRESOLVED, within_s=200)
         with pytest.raises(NotReplaceable):
@@ -322,6 +356,9 @@ async def test_a_credit_that_died_with_the_old_key_is_replaced_once_and_linked(w
         await process.keys.ask_again(TENANT, found.id)
         await settled(world, "r1", RechargeState.UNRESOLVED, within_s=60)
         await asyncio.sleep(30)
+        with pytest.raises(NotReplaceable, match="not read since the key was changed"):
+            await process.desk.replace(TENANT, "r1", new_id="r2")
+        await registers_are_read(world)
         replacement = await process.desk.replace(TENANT, "r1", new_id="r2")
         assert replacement.replaces == "r1"
         again = await process.desk.replace(TENANT, "r1", new_id="r2")
@@ -541,3 +578,245 @@ async def test_killed_at_any_step_a_key_change_ends_whole(fault):
         assert (meter.decoder.krn, await record_of(world)) == (2, NEXT), f"killed at {steps}"
         if not fuse.burnt:
             break
+
+
+# --- half sets, and sets that people have -------------------------------------------------------
+
+
+def entries_of(world: World) -> list[float]:
+    """The moments at which tokens are entered by remote, as they come."""
+    meter = world.meters[Drn(DRN)]
+    moments: list[float] = []
+    submit = meter.submit
+
+    def noting(*arguments: object, **named: object) -> None:
+        moments.append(asyncio.get_running_loop().time())
+        submit(*arguments, **named)  # type: ignore[arg-type] # passed on as they came
+
+    meter.submit = noting  # type: ignore[method-assign] # a look over its shoulder
+    return moments
+
+
+async def half_a_set(world: World, process: Process, ident: str) -> None:
+    """A change that is in doubt with a part of its set in the meter."""
+    meter = world.meters[Drn(DRN)]
+    entered = entries_of(world)
+    await process.keys.order_change(TENANT, Drn(DRN), NEXT, ident=ident, ordered_by="key")
+    await until(lambda: len(entered) == 2, within_s=10)
+    meter.faults.silent = True
+    await until(lambda: stopped(world, ident, DeliveryState.UNCERTAIN), within_s=20)
+
+
+@pytest.mark.parametrize("readable", [True, False])
+async def test_a_new_change_waits_for_the_half_set_of_another_to_be_forgotten(world, readable):
+    process = world.process()
+    if not readable:
+        process.bus._driver.can = ALL & ~ALL.STS_CONFIGURATION
+    async with process.running():
+        await half_a_set(world, process, "k1")
+        withdrawn = await process.keys.withdraw(TENANT, "k1", by="operator")
+        assert (withdrawn.state, withdrawn.stopped_by) == (
+            DeliveryState.UNRESOLVED,
+            Fact.WITHDRAWN,
+        )
+        since = asyncio.get_running_loop().time()
+        world.meters[Drn(DRN)].faults.silent = False
+        entered = entries_of(world)
+        other = replace(NEXT, tariff_index=8)
+        await process.keys.order_change(TENANT, Drn(DRN), other, ident="k2", ordered_by="key")
+        await done(world, "k2", within_s=2000)
+    assert entered[0] - since >= HALF_SET_FORGOTTEN.total_seconds()
+    assert world.meters[Drn(DRN)].decoder.tariff_index == 8
+
+
+async def test_a_set_that_a_person_types_while_remote_enters_it_makes_the_change_done(world):
+    meter = world.meters[Drn(DRN)]
+    submit = meter.submit
+
+    def typed_first(request_id: object, digits: str, *arguments: object, **named: object) -> None:
+        meter.submit = submit
+        for token in typed:
+            assert meter.customer_types(token.digits, world.clock.now()).result.taken
+        submit(request_id, digits, *arguments, **named)
+
+    meter.faults.silent = True
+    async with world.process().running() as process:
+        await process.keys.order_change(TENANT, Drn(DRN), NEXT, ident="k1", ordered_by="key")
+        async with world.store.look() as tx:
+            typed = await tx.tokens.of("k1", TENANT)
+        meter.submit = typed_first
+        meter.faults.silent = False
+        changed = await done(world, "k1", within_s=120)
+    assert changed.confirmed_by is Confirmation.READ_BACK
+    assert await record_of(world) == NEXT
+    assert meter.tokens.newest_first()[0].result is TokenResult.CRC_ERROR
+
+
+async def test_a_refusal_after_which_the_key_cannot_be_read_is_a_doubt(world):
+    meter = world.meters[Drn(DRN)]
+    submit = meter.submit
+
+    def spoiled(request_id: object, digits: str, *arguments: object, **named: object) -> None:
+        meter.submit = submit
+        submit(request_id, "0" * 20, *arguments, **named)
+        asyncio.get_running_loop().call_later(
+            meter.settings.processing_s + 0.08, setattr, meter.faults, "silent", True
+        )
+
+    meter.submit = spoiled
+    async with world.process().running() as process:
+        await process.keys.order_change(TENANT, Drn(DRN), NEXT, ident="k1", ordered_by="key")
+        await until(lambda: stopped(world, "k1", DeliveryState.UNCERTAIN), within_s=20)
+        meter.faults.silent = False
+        await done(world, "k1", within_s=2000)
+    assert meter.decoder.krn == 2
+
+
+# --- changes that nobody confirms ---------------------------------------------------------------
+
+
+async def cut_off(world: World) -> Process:
+    """A head-end whose meter no wire reaches."""
+    async with world.store.begin() as tx:
+        meter = await tx.meters.find(TENANT, Drn(DRN))
+        assert meter is not None
+        by_hand = replace(meter, route=None, version=meter.version + 1)
+        await tx.meters.save(by_hand, was=meter.version)
+    process = world.process()
+    process.capabilities = lambda meter: ALL.NONE  # type: ignore[method-assign] # cut off
+    return process
+
+
+async def set_and_credit_given(world: World, process: Process) -> None:
+    await process.keys.order_change(TENANT, Drn(DRN), NEXT, ident="k1", ordered_by="key")
+    await process.desk.recharge(order("r1", DRN))
+    await until(lambda: world.postman.given, within_s=10)
+    assert len(world.postman.given[0].digits) == 5
+
+
+async def expires(world: World, ident: str) -> None:
+    """Its week is over; in a state that is not being sent."""
+    now = world.clock.now()
+    async with world.store.begin() as tx:
+        found = await tx.deliveries.find(TENANT, ident)
+        assert found is not None
+        over = Outcome(fact=Fact.EXPIRED, detail="the deadline has passed")
+        await write_outcome(tx, found, over, now=now, spread=0.0)
+
+
+async def test_a_change_by_hand_that_nobody_confirms_stops_sales_by_name(world):
+    process = await cut_off(world)
+    async with process.running():
+        await set_and_credit_given(world, process)
+        with pytest.raises(KeyChangeUnconfirmed, match=r"k1 .*confirm the change or withdraw it"):
+            await process.desk.recharge(order("r2", DRN))
+        again, created = await process.desk.recharge(order("r1", DRN))
+        assert (again.id, created) == ("r1", False)
+        await expires(world, "k1")
+        assert (await delivery(world, "k1")).state is DeliveryState.UNRESOLVED
+        clear = ManagementOrder(ManagementKind.CLEAR_TAMPER)
+        with pytest.raises(KeyChangeUnconfirmed):
+            await process.desk.recharge(order("r2", DRN))
+        with pytest.raises(KeyChangeUnconfirmed):
+            await process.keys.order_management(
+                TENANT, Drn(DRN), clear, ident="m1", ordered_by="key"
+            )
+        with pytest.raises(KeyChangeUnconfirmed):
+            await process.keys.order_change(TENANT, Drn(DRN), NEXT, ident="k2", ordered_by="key")
+        krn = ManagementOrder(ManagementKind.METER_TEST, value=4)
+        await process.keys.order_management(TENANT, Drn(DRN), krn, ident="m2", ordered_by="key")
+    async with world.store.begin() as tx:
+        assert await tx.recharges.find(TENANT, "r2") is None
+
+
+async def test_once_confirmed_sales_go_on_under_the_new_key(world):
+    process = await cut_off(world)
+    async with process.running():
+        await set_and_credit_given(world, process)
+        await process.keys.confirm(TENANT, "k1", by="operator")
+        sold, _ = await process.desk.recharge(order("r2", DRN))
+    assert sold.sts == NEXT
+
+
+async def test_once_withdrawn_sales_go_on_under_the_old_key_and_the_set_is_dead(world):
+    process = await cut_off(world)
+    async with process.running():
+        await set_and_credit_given(world, process)
+        for _ in range(2):
+            gone = await process.keys.withdraw(TENANT, "k1", by="operator")
+            assert (gone.state, gone.stopped_by) == (DeliveryState.UNRESOLVED, Fact.WITHDRAWN)
+        assert await process.keys.reveal(TENANT, "k1") == ()
+        with pytest.raises(NothingToAsk):
+            await process.keys.ask_again(TENANT, "k1")
+        sold, _ = await process.desk.recharge(order("r2", DRN))
+    assert sold.sts == PRESENT
+    async with world.store.look() as tx:
+        tokens = await tx.tokens.of("k1", TENANT)
+        attempts = await tx.attempts.of("k1", TENANT)
+    assert {token.state for token in tokens} == {TokenState.DEAD}
+    assert attempts[-1].detail == "withdrawn by operator"
+
+
+async def test_a_change_whose_set_was_never_out_is_cancelled_by_withdrawing_it(world):
+    process = await cut_off(world)
+    await process.keys.order_change(TENANT, Drn(DRN), NEXT, ident="k1", ordered_by="key")
+    gone = await process.keys.withdraw(TENANT, "k1", by="operator")
+    assert gone.state is DeliveryState.CANCELLED
+    sold, _ = await process.desk.recharge(order("r1", DRN))
+    assert sold.sts == PRESENT
+
+
+async def test_what_is_done_or_no_key_change_is_not_withdrawn(world):
+    async with world.process().running() as process:
+        await process.keys.order_change(TENANT, Drn(DRN), NEXT, ident="k1", ordered_by="key")
+        await done(world, "k1", within_s=20)
+        recharge, _ = await process.desk.recharge(order("r1", DRN))
+        sold = await world.delivery_of(recharge.id)
+        assert sold is not None
+        for ident in ("k1", sold.id):
+            with pytest.raises(NothingToWithdraw):
+                await process.keys.withdraw(TENANT, ident, by="operator")
+
+
+async def test_a_record_that_a_person_corrected_settles_the_matter(world):
+    process = await cut_off(world)
+    async with process.running():
+        await set_and_credit_given(world, process)
+        await expires(world, "k1")
+        await wrong_record(world)
+        sold, _ = await process.desk.recharge(order("r2", DRN))
+    assert sold.sts.krn == 2
+
+
+async def test_credit_that_waited_for_a_change_that_came_to_nothing_waits_for_a_person(world):
+    meter = world.meters[Drn(DRN)]
+    async with world.process().running() as process:
+        await half_a_set(world, process, "k1")
+        await process.desk.recharge(order("r1", DRN, fallback_to=()))
+        await expires(world, "k1")
+        assert (await delivery(world, "k1")).state is DeliveryState.UNRESOLVED
+        waiting = await world.recharge_of("r1")
+        assert waiting is not None
+        assert waiting.state is RechargeState.OPEN
+        story = await recharge_story(world.store, TENANT, "r1")
+        prospect = what_next(waiting, None, world.clock.now(), change=story.change)
+        assert prospect.kind is NextStep.PERSON_DECIDES
+        assert "k1" in prospect.text
+        await process.keys.withdraw(TENANT, "k1", by="operator")
+        meter.faults.silent = False
+        await settled(world, "r1", RechargeState.LIT, within_s=200)
+    assert world.credited(DRN) == 10
+
+
+async def test_a_till_shows_the_set_before_the_credit_and_both_count_as_out(world):
+    await world.put_group(reveal=Reveal.AT_ONCE)
+    process = await cut_off(world)
+    await process.keys.order_change(TENANT, Drn(DRN), NEXT, ident="k1", ordered_by="key")
+    await process.desk.recharge(order("r1", DRN, fallback_to=()), may_reveal=True)
+    assert await process.desk.reveal(TENANT, "r1")
+    story = await recharge_story(world.store, TENANT, "r1")
+    assert (await delivery(world, "k1")).revealed
+    meter = world.meters[Drn(DRN)]
+    for token in [*story.change_tokens, *story.tokens]:
+        assert meter.customer_types(token.digits, world.clock.now()).result.taken
+    assert (meter.decoder.krn, world.credited(DRN)) == (2, 10)

@@ -71,6 +71,9 @@ NEVER_OUT = {
     (S, Fact.HELD): W,
     (S, Fact.KEY_MISMATCH): F,
     (N, Fact.ASK_AGAIN): U,
+    (W, Fact.WITHDRAWN): F,
+    (U, Fact.WITHDRAWN): F,
+    (N, Fact.WITHDRAWN): N,
     (W, Fact.EXPIRED): F,
     (W, Fact.CANCELLED): C,
     # by an answer that came after its row had been set back by hand: still the meter's word
@@ -91,6 +94,8 @@ MAYBE_TAKEN = {
     (S, Fact.HELD): U,
     (S, Fact.KEY_MISMATCH): N,
     (W, Fact.EXPIRED): N,
+    (W, Fact.WITHDRAWN): N,
+    (U, Fact.WITHDRAWN): N,
     (W, Fact.CANCELLED): W,
     (U, Fact.USED): D,
     (U, Fact.REFUSED): N,

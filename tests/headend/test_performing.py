@@ -313,6 +313,19 @@ async def test_a_key_that_could_not_be_read_now_is_read_again_before_credit_is_s
     assert session.asked == ["key"]
 
 
+async def test_what_the_token_log_did_not_hold_is_noted():
+    doubtful = leased(maybe_taken=True)
+    refusing = Scripted(enter=said(TokenResult.CRC_ERROR))
+    assert (await outcome_of(refusing, doubtful, SOLD)).log_absent
+    elsewhere = Scripted(held=NEXT_KEY)
+    assert (await outcome_of(elsewhere, doubtful, UNDER_ITS_KEY)).log_absent
+    not_asked = Scripted(held=NEXT_KEY)
+    assert not (await outcome_of(not_asked, leased(), UNDER_ITS_KEY)).log_absent
+    without = Scripted(held=NEXT_KEY)
+    without.can = ALL & ~Capability.TOKEN_OUTCOME
+    assert not (await outcome_of(without, doubtful, UNDER_ITS_KEY)).log_absent
+
+
 CHANGE = ChangeKey(present=METER.sts, to=NEXT_KEY)
 
 

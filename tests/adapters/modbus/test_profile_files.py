@@ -49,6 +49,7 @@ def test_the_shipped_profiles():
     profiles = load_profiles()
     assert profiles.keys() == {"stsm", "eastron-sdm630"}
     assert Capability.ENTER_TOKEN in profiles[ProfileName("stsm")].can
+    assert Capability.CREDIT_REGISTER in profiles[ProfileName("stsm")].can
     assert profiles[ProfileName("eastron-sdm630")].can is Capability.READ
     assert all(profile.source for profile in profiles.values())
 
@@ -99,6 +100,7 @@ def test_a_probe_fits_its_model(tmp_path: Path, probe: str, words: tuple[int, ..
         ("max_hole = 4", "max_read = 126", r":5:1: .*125"),
         ('"READ"]', '"READ", "FLY"]', r":4:1: 'FLY' is none of READ, "),
         ('"READ"]', '"NONE"]', r":4:1: 'NONE'"),
+        ('"READ"]', '"CREDIT_REGISTER"]', r":4:1: CREDIT_REGISTER needs the reading CREDIT_LEFT"),
         ('"READ"]', '"SUPPLY"]', r':4:1: tokens, supply, clock and key need "prepay"'),
         ("max_hole = 4", 'prepay = "acme"', r":5:1: 'acme' is none of stsm"),
         ('source   = "A manual"\n', "", r":1:1: .*missing required field `source`"),

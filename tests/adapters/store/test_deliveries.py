@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from headend.commands import Manage, SetClock
+from headend.commands import ChangeKey, Manage, SetClock
 from headend.deliveries import Confirmation, DeliveryMethod, DeliveryState, Fact
 from headend.errors import Stale
 from headend.meters import BusName
@@ -18,6 +18,7 @@ from tests.builders import (
     DRN,
     NOW,
     OTHER_TENANT,
+    STS,
     TENANT,
     a_delivery,
     a_drn,
@@ -470,6 +471,39 @@ async def test_deliveries_of_one_id_are_leased_each_with_what_is_its_own(store):
         assert await tx.deliveries.find(TENANT, later.id) == later
 
 
+async def test_commands_of_one_kind_to_a_meter_come_newest_first(store):
+    changes = await add(
+        store,
+        *[
+            a_delivery(
+                id=f"k{number:02d}",
+                command=a_key_change(),
+                state=UNCERTAIN if number % 2 else DONE,
+                created_at=NOW + number // 2 * SECOND,
+            )
+            for number in range(24)
+        ],
+    )
+    managed = a_delivery(command=Manage(a_management_order(), STS))
+    strangers = (
+        a_delivery(),
+        a_delivery(command=SetClock()),
+        a_delivery(command=a_key_change(), drn=a_drn(2)),
+        a_delivery(command=a_key_change(), tenant=OTHER_TENANT),
+    )
+    await add(store, managed, *strangers)
+    both = frozenset({UNCERTAIN, DONE})
+    async with store.begin() as tx:
+        assert list(await tx.deliveries.newest_of(TENANT, DRN, ChangeKey, states=both)) == list(
+            reversed(changes[4:])
+        )
+        done = await tx.deliveries.newest_of(TENANT, DRN, ChangeKey, states=frozenset({DONE}))
+        assert list(done) == [one for one in reversed(changes) if one.state is DONE]
+        waiting = frozenset({WAITING})
+        assert list(await tx.deliveries.newest_of(TENANT, DRN, Manage, states=waiting)) == [managed]
+        assert list(await tx.deliveries.newest_of(TENANT, DRN, Manage, states=both)) == []
+
+
 # --- attempts ----------------------------------------------------------------------------------
 
 
@@ -490,6 +524,7 @@ async def test_the_last_two_hundred_attempts_come_oldest_first(store):
         method=MANUAL,
         outcome=Fact.REFUSED,
         result=TokenResult.CRC_ERROR,
+        log_absent=True,
     )
     async with store.begin() as tx:
         for attempt in (*attempts, of_other, *of_every_outcome):
