@@ -14,9 +14,13 @@ from api.limits import JsonBody, RequestLimits
 from api.observing import Observing
 from api.problems import explain_errors
 from api.routes import (
+    approvals,
+    audit,
+    caps,
     deliveries,
     events,
     health,
+    holds,
     key_orders,
     meters,
     metrics,
@@ -33,6 +37,7 @@ DESCRIPTION = """
 Payments become 20-digit STS tokens, and reach electricity, water and gas meters over any wire.
 
 - **Keys.** Everything under `/v1` needs `Authorization: Bearer hk_...`; a key has scopes.
+- **Harm** is capped: above a cap a second person approves, with a token `hp_...` of their own.
 - **Repeats are safe.** You bring the id; the same request again gives the same thing.
 - **Errors** are `application/problem+json` (RFC 9457) with a stable `type`.
 - **Times** are RFC 3339 in UTC. **Enumerations** in answers may grow; treat unknown values as such.
@@ -48,6 +53,10 @@ _NOUNS = (
     events,
     usage_points,
     supply_groups,
+    approvals,
+    holds,
+    caps,
+    audit,
     health,
 )
 

@@ -1,7 +1,8 @@
-"""API keys: `hk_<id>_<43 characters>`, 256 random bits of which only the SHA-256 is kept.
+"""API keys `hk_<id>_<43 characters>`, and people's own tokens `hp_...`: who calls, what they may.
 
-Keys are looked up before a request's body is read. A key is remembered for a few seconds, so a
-revoked one dies within those.
+256 random bits each, of which only the SHA-256 is kept. They are looked up before a request's body
+is read, and remembered for a few seconds, so a revoked one dies within those. What a person
+decides is never open to an API key, nor the other way round.
 """
 
 import hmac
@@ -17,15 +18,23 @@ from fastapi import Request, Security
 from fastapi.security import HTTPBearer
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.problems import Forbidden, Unauthenticated, problem_answer, store_down
+from api.problems import (
+    Forbidden,
+    KeyRequired,
+    PersonRequired,
+    Unauthenticated,
+    problem_answer,
+    store_down,
+)
 from headend.api_keys import ApiKey
 from headend.api_keys import Scope as KeyScope
 from headend.errors import StoreDown
 from headend.meters import TenantId
+from headend.people import Person, PersonId, Requester
 from headend.ports import Clock
 from headend.store import Store
 
-PREFIX = "hk"
+PREFIX, PERSON_PREFIX = "hk", "hp"
 SECRET_BYTES = 32
 SECRET_CHARACTERS = 43
 REMEMBERED_FOR = timedelta(seconds=5)
@@ -35,7 +44,8 @@ GUARDED = "/v1/"
 _bearer = HTTPBearer(
     scheme_name="api_key",
     bearerFormat="hk_<id>_<secret>",
-    description="An API key, made with `headend keys create`.",
+    description="An API key, made with `headend keys create`; for what people decide, a personal"
+    " token `hp_...`, made with `headend people add`.",
     auto_error=False,
 )
 
@@ -48,10 +58,9 @@ def new_key(
     scopes: frozenset[KeyScope],
     secret: bytes,
     now: datetime,
+    person: PersonId | None = None,
 ) -> tuple[ApiKey, str]:
     """The record to keep, and the text to give away once. `secret` is 32 random bytes."""
-    assert len(secret) == SECRET_BYTES
-    text = urlsafe_b64encode(secret).decode().rstrip("=")
     key = ApiKey(
         id=ident,
         tenant=tenant,
@@ -59,63 +68,102 @@ def new_key(
         scopes=scopes,
         sha256=sha256(secret).digest(),
         created_at=now,
+        person=person,
     )
-    return key, f"{PREFIX}_{ident}_{text}"
+    return key, _bearer_text(PREFIX, ident, secret)
+
+
+def new_person(
+    *, ident: str, tenant: TenantId, name: str, secret: bytes, now: datetime
+) -> tuple[Person, str]:
+    """The record of a person, and the personal token to give away once."""
+    person = Person(
+        id=PersonId(ident),
+        tenant=tenant,
+        name=name,
+        sha256=sha256(secret).digest(),
+        created_at=now,
+        renewed_at=now,
+    )
+    return person, personal_token(ident, secret)
+
+
+def personal_token(ident: str, secret: bytes) -> str:
+    """The text of a personal token."""
+    return _bearer_text(PERSON_PREFIX, ident, secret)
+
+
+def _bearer_text(prefix: str, ident: str, secret: bytes) -> str:
+    assert len(secret) == SECRET_BYTES
+    text = urlsafe_b64encode(secret).decode().rstrip("=")
+    return f"{prefix}_{ident}_{text}"
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    key: ApiKey
+    visitor: ApiKey | Person
     until: datetime
 
 
 class Doorkeeper:
-    """Knows API keys by their text."""
+    """Knows API keys and people by the text they bring."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._known: OrderedDict[tuple[str, str], _Known] = OrderedDict()
 
     async def key_of(self, authorization: str | None) -> ApiKey:
         """The key of an Authorization header; raises Unauthenticated, StoreDown."""
-        ident, secret = _parts(authorization)
-        key = await self._find(ident)
-        # Compared also when there is none, so that the time tells nothing.
-        same = hmac.compare_digest(sha256(secret).digest(), key.sha256 if key else bytes(32))
-        if key is None or not same or key.revoked_at is not None:
-            raise Unauthenticated("this API key is not known or was revoked")
-        return key
+        visitor = await self.visitor_of(authorization)
+        if isinstance(visitor, Person):
+            raise Unauthenticated("this is a person's token and no API key")
+        return visitor
 
-    async def _find(self, ident: str) -> ApiKey | None:
+    async def visitor_of(self, authorization: str | None) -> ApiKey | Person:
+        """The key or the person of an Authorization header; raises Unauthenticated, StoreDown."""
+        prefix, ident, secret = _parts(authorization)
+        found = await self._find(prefix, ident)
+        # Compared also when there is none, so that the time tells nothing.
+        same = hmac.compare_digest(sha256(secret).digest(), found.sha256 if found else bytes(32))
+        if found is None or not same or found.revoked_at is not None:
+            what = "personal token" if prefix == PERSON_PREFIX else "API key"
+            raise Unauthenticated(f"this {what} is not known or was revoked")
+        return found
+
+    async def _find(self, prefix: str, ident: str) -> ApiKey | Person | None:
         now = self._clock.now()
-        known = self._known.get(ident)
+        known = self._known.get((prefix, ident))
         if known is not None and now < known.until:
-            return known.key
+            return known.visitor
         async with self._store.look() as tx:
-            key = await tx.api_keys.find(ident)
-        if key is not None:
-            self._known[ident] = _Known(key, now + REMEMBERED_FOR)
-            self._known.move_to_end(ident)
+            found: ApiKey | Person | None
+            if prefix == PERSON_PREFIX:
+                found = await tx.people.find(ident)
+            else:
+                found = await tx.api_keys.find(ident)
+        if found is not None:
+            self._known[prefix, ident] = _Known(found, now + REMEMBERED_FOR)
+            self._known.move_to_end((prefix, ident))
             if len(self._known) > REMEMBERED:
                 self._known.popitem(last=False)
-        return key
+        return found
 
 
-def _parts(authorization: str | None) -> tuple[str, bytes]:
-    """Id and secret bits of an Authorization header; raises Unauthenticated."""
+def _parts(authorization: str | None) -> tuple[str, str, bytes]:
+    """Prefix, id and secret bits of an Authorization header; raises Unauthenticated."""
     scheme, _, text = (authorization or "").partition(" ")
     if scheme.lower() != "bearer" or not text:
         raise Unauthenticated("send the header Authorization: Bearer hk_...")
     prefix, _, rest = text.strip().partition("_")
     ident, _, secret = rest.partition("_")
     malformed = Unauthenticated("this is not the form of an API key")
-    if prefix != PREFIX or not (ident.isascii() and ident.isalnum()):
+    if prefix not in (PREFIX, PERSON_PREFIX) or not (ident.isascii() and ident.isalnum()):
         raise malformed
     if len(secret) != SECRET_CHARACTERS or len(ident) > 40:
         raise malformed
     try:
-        return ident, urlsafe_b64decode(f"{secret}=")
+        return prefix, ident, urlsafe_b64decode(f"{secret}=")
     except ValueError:
         raise malformed from None
 
@@ -130,14 +178,14 @@ class Gate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"].startswith(GUARDED):
             try:
-                caller = await self._doorkeeper.key_of(_header(scope))
+                visitor = await self._doorkeeper.visitor_of(_header(scope))
             except Unauthenticated as problem:
                 await problem_answer(problem)(scope, receive, send)
                 return
             except StoreDown:
                 await problem_answer(store_down())(scope, receive, send)
                 return
-            scope.setdefault("state", {})["caller"] = caller
+            scope.setdefault("state", {})["visitor"] = visitor
         await self._app(scope, receive, send)
 
 
@@ -150,13 +198,42 @@ def caller_with(*scopes: KeyScope) -> Callable[[Request], ApiKey]:
     """A dependency: the key of the caller, which must have all these scopes."""
 
     def caller(request: Request) -> ApiKey:
-        key: ApiKey | None = getattr(request.state, "caller", None)
-        if key is None:
-            raise Unauthenticated("send the header Authorization: Bearer hk_...")
+        key = _visitor(request)
+        if isinstance(key, Person):
+            raise KeyRequired("a person's token does nothing here; bring an API key hk_...")
         require_scopes(key, *scopes)
         return key
 
     return caller
+
+
+def _visitor(request: Request) -> ApiKey | Person:
+    visitor: ApiKey | Person | None = getattr(request.state, "visitor", None)
+    if visitor is None:
+        raise Unauthenticated("send the header Authorization: Bearer hk_...")
+    return visitor
+
+
+def the_person(request: Request) -> Person:
+    """A dependency: the named human who calls; an API key never is one."""
+    visitor = _visitor(request)
+    if not isinstance(visitor, Person):
+        raise PersonRequired("no API key decides this: bring the personal token hp_... of a person")
+    return visitor
+
+
+def onlooker(request: Request) -> TenantId:
+    """A dependency: the utility of a person, or of a key that may read."""
+    visitor = _visitor(request)
+    if not isinstance(visitor, Person):
+        require_scopes(visitor, KeyScope.READ)
+    return visitor.tenant
+
+
+def requester_of(key: ApiKey, requested_by: str | None = None) -> Requester:
+    """For whom a key orders: the person it belongs to, and the one it names."""
+    named = [key.person, PersonId(requested_by) if requested_by else None]
+    return Requester(frozenset(person for person in named if person is not None))
 
 
 def require_scopes(key: ApiKey, *scopes: KeyScope) -> None:
@@ -174,5 +251,8 @@ KeyKeeper = Annotated[ApiKey, Security(caller_with(KeyScope.KEYS))]
 Engineer = Annotated[ApiKey, Security(caller_with(KeyScope.ENGINEERING))]
 SupplyOrderer = Annotated[ApiKey, Security(caller_with())]  # the action decides the scope
 Orderer = Annotated[ApiKey, Security(caller_with())]  # the command decides the scope
+Auditor = Annotated[ApiKey, Security(caller_with(KeyScope.AUDIT))]
+Approver = Annotated[Person, Security(the_person)]
+Onlooker = Annotated[TenantId, Security(onlooker)]
 readers_only = Security(caller_with(KeyScope.READ))
 documented = Security(_bearer)

@@ -5,6 +5,9 @@ import sys
 import typer
 
 from api.commands import (
+    approvals,
+    audit,
+    caps,
     check,
     decode,
     deliveries,
@@ -15,6 +18,7 @@ from api.commands import (
     keys,
     meters,
     migrate,
+    people,
     recharges,
     serve,
     simulate,
@@ -39,6 +43,12 @@ app.command("migrate", epilog=migrate.EPILOG)(migrate.migrate_command)
 app.command("check", epilog=check.EPILOG)(check.check_command)
 app.command("decode", epilog=decode.EPILOG)(decode.decode_command)
 app.add_typer(keys.group, name="keys")
+app.add_typer(people.group, name="people")
+app.add_typer(approvals.group, name="approvals")
+app.add_typer(approvals.holds, name="holds")
+app.add_typer(caps.group, name="caps")
+app.add_typer(caps.hours, name="hours")
+app.add_typer(audit.group, name="audit")
 app.add_typer(vault.group, name="vault")
 app.add_typer(meters.group, name="meters")
 app.add_typer(groups.group, name="groups")

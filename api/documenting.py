@@ -23,6 +23,10 @@ SCHEMA: Mapping[str, Json] = {
         "status": {"type": "integer"},
         "detail": {"type": "string", "description": "What is wrong and what to do."},
         "field": {"type": "string", "description": "The first member or parameter it is about."},
+        "approval": {
+            "type": "string",
+            "description": "The approval that waits for a second person.",
+        },
         "reason": {"type": "string", "description": "Why a reversal needs a credit note."},
         "errors": {
             "type": "array",
@@ -47,6 +51,7 @@ _EXAMPLE_MORE: Mapping[str, Mapping[str, Json]] = {
             {"in": "body", "pointer": "#/amount/value", "detail": "Input should be a valid string"}
         ],
     },
+    "approval-required": {"approval": "01JN0000000000000000000001"},
     "credit-note-required": {"reason": "handed_over"},
     "recharge-differs": {"field": "amount"},
     "malformed-token": {"field": "tokens.0"},

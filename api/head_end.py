@@ -8,6 +8,8 @@ from fastapi import Depends, Request
 
 from api.vending import Vending
 from api.writes import Writes
+from headend.approval_desk import ApprovalDesk
+from headend.cap_desk import CapDesk
 from headend.command_desk import CommandDesk
 from headend.intake import Intake
 from headend.key_desk import KeyDesk
@@ -43,6 +45,8 @@ class HeadEnd:
     meters: MeterDesk
     commands: CommandDesk
     keys: KeyDesk
+    approvals: ApprovalDesk
+    caps: CapDesk
     intake: Intake
     works: Sequence[Work] = ()
     linked: Mapping[BusName, Callable[[], bool]] = field(default_factory=dict)

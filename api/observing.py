@@ -52,7 +52,7 @@ def _tell(scope: Scope, status: int, took_s: float) -> None:
     SECONDS.labels(method, route).observe(took_s)
     if route in _QUIET:
         return
-    caller = scope.get("state", {}).get("caller")
+    caller = scope.get("state", {}).get("visitor")
     log.info(
         "request answered",
         method=method,

@@ -16,7 +16,7 @@ from starlette.routing import compile_path
 
 from api.masking import masked
 from headend.errors import ModuleDown, Stale, StoreDown
-from headend.refusals import CreditNoteRequired, OrderRefused
+from headend.refusals import ApprovalRequired, CreditNoteRequired, OrderRefused
 
 MEDIA_TYPE = "application/problem+json"
 URN = "urn:headend:problem:"
@@ -58,6 +58,18 @@ class Unauthenticated(Problem):
 class Forbidden(Problem):
     slug = "scope-missing"
     title = "The API key lacks the scope"
+    status = 403
+
+
+class PersonRequired(Problem):
+    slug = "person-required"
+    title = "Only a named person decides this"
+    status = 403
+
+
+class KeyRequired(Problem):
+    slug = "api-key-required"
+    title = "This needs an API key"
     status = 403
 
 
@@ -132,6 +144,8 @@ EVERYWHERE: tuple[type[Problem], ...] = (
     InvalidRequest,
     Unauthenticated,
     Forbidden,
+    PersonRequired,
+    KeyRequired,
     Internal,
     TooSlow,
     TooBusy,
@@ -188,7 +202,11 @@ def store_down() -> StoreUnreachable:
 async def _refused(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, OrderRefused)
     extra = {"reason": error.reason} if isinstance(error, CreditNoteRequired) else None
-    return problem_answer(error, extra)
+    if not isinstance(error, ApprovalRequired):
+        return problem_answer(error, extra)
+    answer = problem_answer(error, {"approval": error.approval})
+    answer.headers["Location"] = f"/v1/approvals/{error.approval}"
+    return answer
 
 
 async def _problem(_request: Request, error: Exception) -> JSONResponse:

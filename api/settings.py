@@ -236,7 +236,6 @@ class Settings(BaseSettings):
     ea07_tables_file: Path | None = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     poll_interval_s: Annotated[int, Field(ge=1, le=7 * 86_400)] = 900
-    openings_per_hour: Annotated[int, Field(ge=0, le=10_000)] = 20
     embedded_broker: Port | None = None
     profile_folders: tuple[Path, ...] = ()
     listen: Listen = Listen()

@@ -31,6 +31,7 @@ from adapters.store.transaction import SqlStore
 from api.catalog import KnownModels, Switchboard
 from api.folders import make_folder
 from api.handover_wiring import open_router
+from api.harm_wiring import open_harm_bounds
 from api.head_end import HeadEnd, Work
 from api.settings import ModbusBus, MqttBus, Role, Settings, SettingsRefused
 from api.vault_wiring import open_vending
@@ -162,7 +163,11 @@ async def _assemble(settings: Settings, stack: AsyncExitStack) -> HeadEnd:
     desk = RechargeDesk(store, vending.module, board, clock=clock, chance=chance)
     ports = BusPorts(store=store, clock=clock, chance=chance, intake=Intake(store, clock, chance))
     wires = _Wires(settings, ports, board, stack)
+    commands = CommandDesk(store, board, clock=clock, chance=chance)
+    keys = KeyDesk(store, vending.module, board, clock=clock, chance=chance)
+    bounds = open_harm_bounds(store, commands, keys, clock=clock, chance=chance)
     if settings.role is not Role.API:
+        wires.works += bounds.works
         for name, bus in buses.items():
             wires.add(name, bus)
         wires.works += await _tending(settings, ports, board, desk, stack)
@@ -174,14 +179,10 @@ async def _assemble(settings: Settings, stack: AsyncExitStack) -> HeadEnd:
         catalog=models,
         recharges=desk,
         meters=_meter_desk(settings, store, models),
-        commands=CommandDesk(
-            store,
-            board,
-            clock=clock,
-            chance=chance,
-            openings_per_hour=settings.openings_per_hour,
-        ),
-        keys=KeyDesk(store, vending.module, board, clock=clock, chance=chance),
+        commands=commands,
+        keys=keys,
+        approvals=bounds.approvals,
+        caps=bounds.caps,
         intake=ports.intake,
         works=wires.works,
         linked=wires.linked,

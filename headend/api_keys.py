@@ -5,13 +5,15 @@ from datetime import datetime
 from enum import StrEnum, unique
 
 from headend.meters import TenantId
+from headend.people import PersonId
 
 
 @unique
 class Scope(StrEnum):
     """What a key may do. `disconnect` is apart from `supply`: opening is dangerous.
 
-    `keys` changes the keys of meters; `engineering` makes management tokens and verifies tokens.
+    `keys` changes the keys of meters; `engineering` makes management tokens and verifies tokens;
+    `audit` reads who did what.
     """
 
     RECHARGE = "recharge"
@@ -22,11 +24,15 @@ class Scope(StrEnum):
     DISCONNECT = "disconnect"
     KEYS = "keys"
     ENGINEERING = "engineering"
+    AUDIT = "audit"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiKey:
-    """One key; only the SHA-256 of its 256 random bits is kept."""
+    """One key; only the SHA-256 of its 256 random bits is kept.
+
+    `person` is whom it belongs to; None: a machine, or many.
+    """
 
     id: str
     tenant: TenantId
@@ -35,3 +41,4 @@ class ApiKey:
     sha256: bytes = field(repr=False)
     created_at: datetime
     revoked_at: datetime | None = None
+    person: PersonId | None = None

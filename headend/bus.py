@@ -13,19 +13,19 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from headend.commands import ChangeKey, EnterToken, Manage, SetSupply, needs
-from headend.deliveries import Delivery, DeliveryMethod, DeliveryState, Fact
+from headend.deliveries import DeliveryMethod, DeliveryState, Fact
 from headend.errors import Resting, Stale, StoreDown, WireError
 from headend.intake import Intake
 from headend.looking import looking_since
 from headend.meters import BusName, Capability, Meter, TenantId
+from headend.openings import not_now
 from headend.outcomes import Outcome, attempt_of, write_outcome
 from headend.performing import Attempting, Sold, perform
 from headend.polling import Poll, due_again
 from headend.ports import Chance, Clock, Driver, Report
 from headend.recharges import Recharge
 from headend.rekeying import change_first, credit_first, half_set_of_another
-from headend.store import Leased, Store, Transaction
-from headend.supply import SupplyAction, SupplyReason
+from headend.store import Leased, Store
 
 # One conversation may take this long; the slowest wire needs 48 s (a PLC token at night).
 CONVERSATION_S = 60.0
@@ -239,7 +239,8 @@ class Bus:
         async with self._ports.store.look() as tx:
             match delivery.command:
                 case SetSupply() as order:
-                    return await _supply_unwanted(tx, delivery, order, meter), Sold()
+                    now = self._ports.clock.now()
+                    return await not_now(tx, delivery, order, meter, now=now), Sold()
                 case ChangeKey() as change:
                     now = self._ports.clock.now()
                     half_set_at = await half_set_of_another(tx, delivery)
@@ -338,24 +339,6 @@ def _sold(recharge: Recharge | None) -> Sold:
     if recharge is None or recharge.order.tokens:
         return Sold()  # brought by the back-office: under which key is theirs to know
     return Sold(recharge.encoded, recharge.sts)
-
-
-async def _supply_unwanted(
-    tx: Transaction, delivery: Delivery, order: SetSupply, meter: Meter
-) -> Outcome | None:
-    """Opening is looked at once more just before sending: a payment or a protection stops it."""
-    if order.action is not SupplyAction.OPEN or delivery.maybe_taken:
-        return None
-    if order.reason is SupplyReason.NON_PAYMENT and await tx.recharges.issued_since(
-        delivery.tenant, delivery.drn, delivery.created_at
-    ):
-        return Outcome(fact=Fact.UNWANTED, detail="paid meanwhile")
-    point = (
-        await tx.usage_points.find(meter.tenant, meter.usage_point) if meter.usage_point else None
-    )
-    if point is not None and point.protected:
-        return Outcome(fact=Fact.UNWANTED, detail="the usage point is protected by now")
-    return None
 
 
 # What the meter itself said counts, even when the lease has passed to another worker.

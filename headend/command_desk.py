@@ -1,13 +1,18 @@
-"""The desk that takes orders for supply and clock; opening supply is dangerous, so bounded."""
+"""The desk that takes orders for supply and clock; what is dangerous is admitted first."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
+from headend.admission import admit, note, wish_for
 from headend.announcing import delivery_news
+from headend.audit import AuditAction
 from headend.commands import Command, SetClock, SetSupply, needs, priority
 from headend.deliveries import Delivery, DeliveryMethod, DeliveryState, Fact
 from headend.issuing import rank_of
 from headend.meters import Drn, Meter, MeterState, TenantId
+from headend.openings import judge_opening
 from headend.outbox import announce
+from headend.people import UNNAMED, Requester
 from headend.ports import Chance, Clock
 from headend.races import lost_races_again
 from headend.recharge_desk import Routes
@@ -16,15 +21,12 @@ from headend.refusals import (
     MalformedOrder,
     MeterNotInService,
     OrderDiffers,
-    SupplyCapReached,
-    SupplyProtected,
+    OrderRefused,
     UnknownMeter,
 )
 from headend.store import Store, Transaction
 from headend.supply import SupplyAction, SupplyReason
 
-# A head-end that has gone mad must not darken a town: per API key and hour.
-OPENINGS_PER_HOUR = 20
 EXPIRY_MAX = timedelta(hours=72)
 CLOCK_EXPIRY = timedelta(hours=1)
 
@@ -39,13 +41,11 @@ class CommandDesk:
         *,
         clock: Clock,
         chance: Chance,
-        openings_per_hour: int = OPENINGS_PER_HOUR,
     ) -> None:
         self._store = store
         self._routes = routes
         self._clock = clock
         self._chance = chance
-        self._openings_per_hour = openings_per_hour
 
     async def order_supply(
         self,
@@ -57,11 +57,18 @@ class CommandDesk:
         reason: SupplyReason,
         expires_at: datetime,
         ordered_by: str,
+        requester: Requester = UNNAMED,
     ) -> tuple[Delivery, bool]:
         """Order supply; whether it is new. Raises OrderRefused (protected, cap, expiry, ...)."""
         command = SetSupply(action=action, reason=reason, expires_at=expires_at)
         return await self._order(
-            tenant, drn, command, ident=ident, deadline=expires_at, ordered_by=ordered_by
+            tenant,
+            drn,
+            command,
+            ident=ident,
+            deadline=expires_at,
+            ordered_by=ordered_by,
+            requester=requester,
         )
 
     async def order_clock(
@@ -83,6 +90,7 @@ class CommandDesk:
         ident: str,
         deadline: datetime,
         ordered_by: str,
+        requester: Requester = UNNAMED,
     ) -> tuple[Delivery, bool]:
         now = self._clock.now()
         async with self._store.begin() as tx:
@@ -90,15 +98,43 @@ class CommandDesk:
             if known is not None:
                 return _same(known, drn, command), False
             meter = await self._meter(tx, tenant, drn, command)
-            if isinstance(command, SetSupply):
-                _check_expiry(command, now=now)
-                await self._check_opening(tx, meter, command, ordered_by, now=now)
-            await _replace_waiting(tx, meter, command, now=now)
-            delivery = _new(meter, command, ident, deadline, ordered_by, now=now)
-            await tx.deliveries.add(delivery)
+            refusal = await self._refusal(
+                tx, meter, command, ident, ordered_by=ordered_by, requester=requester, now=now
+            )
+            if refusal is None:
+                await _replace_waiting(tx, meter, command, now=now)
+                delivery = _new(meter, command, ident, deadline, ordered_by, now=now)
+                await tx.deliveries.add(delivery)
+        if refusal is not None:
+            raise refusal
         if delivery.bus is not None:
             self._routes.wake(delivery.bus)
         return delivery, True
+
+    async def _refusal(
+        self,
+        tx: Transaction,
+        meter: Meter,
+        command: Command,
+        ident: str,
+        *,
+        ordered_by: str,
+        requester: Requester,
+        now: datetime,
+    ) -> OrderRefused | None:
+        """Why a supply order is not taken, written down where it is dangerous; None: it is."""
+        if not isinstance(command, SetSupply):
+            return None
+        _check_expiry(command, now=now)
+        wish = wish_for(meter, command, ident, ordered_by=ordered_by, requester=requester)
+        if wish is None:
+            return None
+        judged = await judge_opening(tx, meter, command, now=now)
+        if judged.refusal is not None:
+            await note(tx, wish, AuditAction.ORDER_REFUSED, judged.refusal.slug, now=now)
+            return judged.refusal
+        wish = replace(wish, always=judged.always)
+        return await admit(tx, wish, now=now, approval_id=self._chance.ident(now))
 
     async def _meter(self, tx: Transaction, tenant: TenantId, drn: Drn, command: Command) -> Meter:
         meter = await tx.meters.find(tenant, drn)
@@ -111,27 +147,6 @@ class CommandDesk:
                 f"profile {meter.profile} on its route cannot do this", field="meter"
             )
         return meter
-
-    async def _check_opening(
-        self,
-        tx: Transaction,
-        meter: Meter,
-        order: SetSupply,
-        ordered_by: str,
-        *,
-        now: datetime,
-    ) -> None:
-        if order.action is not SupplyAction.OPEN:
-            return
-        if meter.usage_point is not None:
-            point = await tx.usage_points.find(meter.tenant, meter.usage_point)
-            if point is not None and point.protected:
-                raise SupplyProtected(f"usage point {point.id} is protected")
-        hour_ago = now - timedelta(hours=1)
-        if await tx.deliveries.opened_since(ordered_by, hour_ago) >= self._openings_per_hour:
-            raise SupplyCapReached(
-                f"this key has ordered {self._openings_per_hour} openings within the hour"
-            )
 
 
 def _same(known: Delivery, drn: Drn, command: Command) -> Delivery:

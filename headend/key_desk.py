@@ -8,15 +8,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from headend.admission import Wish, require_admitted, wish_for
 from headend.announcing import delivery_news
 from headend.commands import TOKEN_COMMANDS, ChangeKey, Command, Manage, priority
 from headend.deliveries import Confirmation, Delivery, DeliveryMethod, DeliveryState, Fact
 from headend.errors import Stale
 from headend.guesses import Guesses
 from headend.issuing import add_tokens, contacts_for, draw_tid, rank_of, ways_to
+from headend.key_orders import asked, message_id, same_change, same_management
 from headend.meters import Drn, Keypad, Meter, MeterState, StsConfiguration, TenantId
 from headend.outbox import announce
 from headend.outcomes import Outcome, write_outcome
+from headend.people import UNNAMED, Requester
 from headend.ports import Chance, Clock, SecurityModule
 from headend.races import lost_races_again
 from headend.recharge_desk import Routes
@@ -26,7 +29,6 @@ from headend.refusals import (
     NoDeliveryMethod,
     NothingToAsk,
     NothingToConfirm,
-    OrderDiffers,
     SameKey,
     UnknownDelivery,
     UnknownMeter,
@@ -40,7 +42,6 @@ from headend.tokens import (
     ManagementOrder,
     Token,
     TokenContents,
-    TokenOrder,
     TokenState,
     parse_digits,
 )
@@ -90,28 +91,47 @@ class KeyDesk:
         *,
         ident: str,
         ordered_by: str,
+        requester: Requester = UNNAMED,
         three_kct: bool = False,
     ) -> tuple[Delivery, bool]:
         """Schedule a key change; whether it is new.
 
-        The whole set is made at once, or nothing. Raises OrderRefused, ModuleDown.
+        Nothing is made before it is admitted; then the whole set at once, or nothing. Raises
+        OrderRefused, ModuleDown.
         """
         known, meter = await self._meter(tenant, drn, ident, needs_key=True)
         if known is not None:
-            return _same_change(known, drn, to), False
+            return same_change(known, drn, to), False
         if same_key(meter.sts, to):
             raise SameKey(f"meter {drn} is recorded with this key already", field="to")
         await self._require_known_key(meter, read_first=True)
         change = ChangeKey(present=meter.sts, to=to)
+        await self._admit(
+            wish_for(
+                meter,
+                change,
+                ident,
+                ordered_by=ordered_by,
+                requester=requester,
+                three_kct=three_kct,
+            )
+        )
         issued = await self._module.change_key(
             KeyChangeOrder(tenant=tenant, drn=drn, present=meter.sts, to=to, three_kct=three_kct),
-            message_id=_message_id(meter, ident),
+            message_id=message_id(meter, ident),
         )
         return await self._add(meter, change, issued, ident=ident, ordered_by=ordered_by)
 
     @lost_races_again
     async def order_management(
-        self, tenant: TenantId, drn: Drn, order: ManagementOrder, *, ident: str, ordered_by: str
+        self,
+        tenant: TenantId,
+        drn: Drn,
+        order: ManagementOrder,
+        *,
+        ident: str,
+        ordered_by: str,
+        requester: Requester = UNNAMED,
     ) -> tuple[Delivery, bool]:
         """Make one management or test token and deliver it like credit; whether it is new.
 
@@ -121,24 +141,20 @@ class KeyDesk:
         needs_key = order.kind.needs_key
         known, meter = await self._meter(tenant, drn, ident, needs_key=needs_key)
         if known is not None:
-            return _same_management(known, drn, order), False
-        wanted = TokenOrder(
-            tenant=tenant,
-            drn=drn,
-            service=meter.service,
-            sts=meter.sts,
-            content=order,
-            tid=None,
-            rnd=None,
-        )
+            return same_management(known, drn, order), False
+        command = Manage(order, meter.sts if needs_key else None)
+        wanted = asked(meter, order)
         if needs_key:
             await self._require_known_key(meter)
             await self._module.check(wanted)
+        await self._admit(
+            wish_for(meter, command, ident, ordered_by=ordered_by, requester=requester)
+        )
+        if needs_key:
             tid = await self._tid(meter)
             rnd = None if tid is None else self._chance.nibble()
             wanted = replace(wanted, tid=tid, rnd=rnd)
-        issued = await self._module.issue(wanted, message_id=_message_id(meter, ident))
-        command = Manage(order, meter.sts if needs_key else None)
+        issued = await self._module.issue(wanted, message_id=message_id(meter, ident))
         return await self._add(meter, command, issued, ident=ident, ordered_by=ordered_by)
 
     async def verify(self, tenant: TenantId, drn: Drn, digits: str, *, by: str) -> Verified:
@@ -254,6 +270,11 @@ class KeyDesk:
             if not (read_first and can_prove(can, ways)):
                 await require_confirmed(tx, meter)
 
+    async def _admit(self, wish: Wish | None) -> None:
+        now = self._clock.now()
+        if wish is not None:
+            await require_admitted(self._store, wish, now=now, approval_id=self._chance.ident(now))
+
     async def _tid(self, meter: Meter) -> int | None:
         key = await self._module.key(meter.tenant, meter.sts.sgc, meter.sts.krn)
         if key.module_draws:
@@ -366,33 +387,3 @@ async def _require_askable(tx: Transaction, delivery: Delivery) -> None:
     tokens = await tx.tokens.of(delivery.id, delivery.tenant)
     if any(token.state is TokenState.DEAD for token in tokens):
         raise NothingToAsk("its tokens are dead: reversed, replaced or withdrawn", field="id")
-
-
-def _message_id(meter: Meter, ident: str) -> str:
-    """No recharge of this id has it, and it is another when the meter's key was changed meanwhile.
-
-    The module gives the same digits for the same message id.
-    """
-    held = meter.sts
-    key = f"{held.sgc}.{held.krn}.{held.tariff_index}.{held.key_type}.{held.ea}"
-    return f"{meter.tenant}/{ident}/{key}"
-
-
-def _same_order(known: Delivery, drn: Drn, command: Command) -> Delivery:
-    """A repeat is an answer, a contradiction names its field."""
-    if known.drn != drn:
-        raise OrderDiffers(known.id, "meter")
-    if known.command != command:
-        raise OrderDiffers(known.id, "order")
-    return known
-
-
-def _same_management(known: Delivery, drn: Drn, order: ManagementOrder) -> Delivery:
-    """The same order again is the same, also when the meter's key was changed meanwhile."""
-    sts = known.command.sts if isinstance(known.command, Manage) else None
-    return _same_order(known, drn, Manage(order, sts))
-
-
-def _same_change(known: Delivery, drn: Drn, to: StsConfiguration) -> Delivery:
-    present = known.command.present if isinstance(known.command, ChangeKey) else to
-    return _same_order(known, drn, ChangeKey(present=present, to=to))

@@ -46,6 +46,10 @@ class Occurrence(StrEnum):
     CLOCK_ORDER_CANCELLED = "clock_order.cancelled"
     METER_EVENT = "meter.event"
     READINGS_TAKEN = "readings.taken"
+    APPROVAL_WAITING = "approval.waiting"
+    APPROVAL_DECIDED = "approval.decided"
+    HOLD_BEGUN = "hold.begun"
+    HOLD_LIFTED = "hold.lifted"
 
     @property
     def family(self) -> str:
@@ -86,6 +90,30 @@ _ORDER = {
 }
 
 FAMILIES: Mapping[str, Family] = {
+    "approval": Family(
+        "Something dangerous waits for a second person, or was decided",
+        {
+            "approval": "id of the approval",
+            "subject": "order, job or caps",
+            "order": "id of the order or job",
+            "kind": "what is dangerous about it",
+            "reason": "why a second person is needed",
+            "state": "waiting, approved, carried_out, refused, expired or failed",
+            "expires_at": "until when it can be approved",
+            "decided_by": "id of the person who decided, or null",
+        },
+    ),
+    "hold": Family(
+        "Orders of a dangerous kind are stopped in a supply group, or go again",
+        {
+            "hold": "id of the hold",
+            "kind": "what is held",
+            "sgc": "supply group code",
+            "reason": "why",
+            "since": "since when",
+            "lifted_by": "id of the person who lifted it, or null",
+        },
+    ),
     "recharge": Family(
         "A sale of credit, each time its state (or the cause of its darkness) changes",
         {

@@ -176,10 +176,73 @@ class SupplyProtected(OrderRefused):
     status = 409
 
 
-class SupplyCapReached(OrderRefused):
-    slug = "supply-cap-reached"
-    title = "Too many disconnections in this hour"
+class OutsideHours(OrderRefused):
+    slug = "outside-opening-hours"
+    title = "Supply is not opened at this hour"
+    status = 409
+
+
+class CapReached(OrderRefused):
+    """Above a cap, and nobody is named for whom a second person could approve."""
+
+    slug = "cap-reached"
+    title = "Too many dangerous orders of this kind"
     status = 429
+
+
+class RequesterRequired(OrderRefused):
+    slug = "requester-required"
+    title = "Name the person for whom it is ordered"
+    status = 403
+
+
+class ApprovalRequired(OrderRefused):
+    """It waits for a second person; `approval` is the id of what waits."""
+
+    slug = "approval-required"
+    title = "A second person must approve it"
+    status = 403
+
+    def __init__(self, detail: str, *, approval: str) -> None:
+        super().__init__(detail)
+        self.approval = approval
+
+
+class ApprovalEnded(OrderRefused):
+    """A person refused it, or nobody approved it in time: order anew, with another id."""
+
+    slug = "approval-ended"
+    title = "It was not approved"
+    status = 409
+
+
+class UnknownApproval(OrderRefused):
+    slug = "unknown-approval"
+    title = "No such approval"
+    status = 404
+
+
+class SamePerson(OrderRefused):
+    slug = "same-person"
+    title = "Nobody approves what was ordered for them"
+    status = 403
+
+
+class UnknownPerson(OrderRefused):
+    slug = "unknown-person"
+    title = "No such person"
+
+
+class KindHeld(OrderRefused):
+    slug = "kind-held"
+    title = "Orders of this kind are held in this supply group"
+    status = 409
+
+
+class UnknownHold(OrderRefused):
+    slug = "unknown-hold"
+    title = "No such hold"
+    status = 404
 
 
 class CommandUnsupported(OrderRefused):

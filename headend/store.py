@@ -16,13 +16,19 @@ from decimal import Decimal
 from typing import Protocol
 
 from headend.api_keys import ApiKey
+from headend.approvals import Approvals
 from headend.attempts import Attempt
+from headend.audit import Audit
 from headend.commands import ChangeKey, Manage
+from headend.dangers import CapRules, DangerousOrders
 from headend.deliveries import Delivery, DeliveryState
 from headend.events import MeterEvent
+from headend.holds import Holds
 from headend.meters import BusName, Drn, Meter, TenantId, UsagePointId
+from headend.opening_hours import OpeningHoursOfGroups
 from headend.outbox import Outbox
 from headend.pages import Cursor, Page
+from headend.people import People
 from headend.polling import Poll
 from headend.readings import Reading, ReadingType
 from headend.recharges import Recharge, RechargeState
@@ -222,9 +228,6 @@ class Deliveries(Protocol):
         Those told to wait by a lock-out (their `result` is LOCK_OUT) are left alone.
         """
 
-    async def opened_since(self, ordered_by: str, since: datetime) -> int:
-        """How many SetSupply(OPEN) this API key has ordered since then."""
-
 
 class Attempts(Protocol):
     async def add(self, attempt: Attempt) -> None: ...
@@ -344,6 +347,20 @@ class Transaction(Protocol):
     def webhooks(self) -> Webhooks: ...
     @property
     def postings(self) -> Postings: ...
+    @property
+    def people(self) -> People: ...
+    @property
+    def audit(self) -> Audit: ...
+    @property
+    def caps(self) -> CapRules: ...
+    @property
+    def dangers(self) -> DangerousOrders: ...
+    @property
+    def approvals(self) -> Approvals: ...
+    @property
+    def holds(self) -> Holds: ...
+    @property
+    def opening_hours(self) -> OpeningHoursOfGroups: ...
 
 
 class Store(Protocol):

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from adapters.store.cursors import read_cursor, write_cursor
 from headend.api_keys import ApiKey
 from headend.attempts import Attempt
-from headend.commands import ChangeKey, Manage, SetSupply
+from headend.commands import ChangeKey, Manage
 from headend.deliveries import OPEN_STATES, Delivery, DeliveryMethod, DeliveryState, Fact
 from headend.errors import Stale
 from headend.events import MeterEvent
@@ -27,11 +27,20 @@ from headend.readings import Quality, Reading, ReadingType
 from headend.recharges import UNLIT_STATES, Recharge, RechargeState
 from headend.refusals import MeterExists, TokenKnown
 from headend.store import Leased, RechargeFilter
-from headend.supply import SupplyAction
 from headend.supply_groups import SupplyGroup
 from headend.tokens import Token, TokenPurpose, TokenResult
 from headend.usage_points import UsagePoint
 from headend.vending_keys import SealedKey
+from tests.memory_harm import (
+    MemoryApprovals,
+    MemoryAudit,
+    MemoryCapRules,
+    MemoryDangerousOrders,
+    MemoryHolds,
+    MemoryOpeningHours,
+    MemoryPeople,
+    harm_tables,
+)
 from tests.memory_outbox import MemoryOutbox, MemoryPostings, MemoryWebhooks, outbox_tables
 from tests.memory_tables import Place, Table, View
 
@@ -163,9 +172,39 @@ class MemoryTransaction:
     def _postings(self) -> View[Any, Any]:
         return self._view("postings")
 
+    @cached_property
+    def people(self) -> MemoryPeople:
+        return MemoryPeople(self._view("people"))
+
+    @cached_property
+    def audit(self) -> MemoryAudit:
+        return MemoryAudit(self._view("audit"))
+
+    @cached_property
+    def caps(self) -> MemoryCapRules:
+        return MemoryCapRules(self._view("caps"))
+
+    @cached_property
+    def approvals(self) -> MemoryApprovals:
+        return MemoryApprovals(self._view("approvals"))
+
+    @cached_property
+    def holds(self) -> MemoryHolds:
+        return MemoryHolds(self._view("holds"))
+
+    @cached_property
+    def opening_hours(self) -> MemoryOpeningHours:
+        return MemoryOpeningHours(self._view("opening_hours"))
+
+    @cached_property
+    def dangers(self) -> MemoryDangerousOrders:
+        return MemoryDangerousOrders(self._view("dangers"), self._view("deliveries"))
+
 
 def _tables() -> dict[str, Table[Any, Any]]:
-    return outbox_tables() | {
+    return {
+        **outbox_tables(),
+        **harm_tables(),
         "tenants": Table(),
         "meters": Table(
             all=lambda one: (one.tenant, (one.drn,)),
@@ -237,9 +276,6 @@ def _deliveries() -> Table[tuple[TenantId, str], Delivery]:
             one.state is DeliveryState.DONE and one.handed_at and not one.told_at,
             None,
             (one.created_at, one.tenant, one.id),
-        ),
-        ordered=lambda one: _if(
-            one.ordered_by, one.ordered_by, (one.created_at, one.tenant, one.id)
         ),
     )
 
@@ -583,14 +619,6 @@ class MemoryDeliveries:
         for one in waiting:
             self._view.put((tenant, one.id), replace(one, not_before=now))
         return len(waiting)
-
-    async def opened_since(self, ordered_by: str, since: datetime) -> int:
-        return sum(
-            one.created_at >= since
-            and isinstance(one.command, SetSupply)
-            and one.command.action is SupplyAction.OPEN
-            for one in self._view.walk("ordered", ordered_by)
-        )
 
     def _unhindered(self, delivery: Delivery) -> bool:
         """Nothing of its meter is being sent, and nothing earlier holds it back."""

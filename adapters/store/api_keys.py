@@ -39,6 +39,7 @@ class SqlApiKeys:
             "sha256": key.sha256,
             "created_at": key.created_at,
             "revoked_at": key.revoked_at,
+            "person": key.person,
         }
         if not await self._run.changed(_ADD[self._run.dialect], columns):
             raise Stale(f"API key {key.id}")
@@ -63,4 +64,5 @@ def _key_of(row: SqlRow) -> ApiKey:
         sha256=row.sha256,
         created_at=row.created_at,
         revoked_at=row.revoked_at,
+        person=row.person,
     )

@@ -32,7 +32,6 @@ from headend.deliveries import OPEN_STATES, Delivery, DeliveryState
 from headend.errors import Stale
 from headend.meters import BusName, Drn, TenantId
 from headend.store import Leased
-from headend.supply import SupplyAction
 from headend.tokens import Token, TokenResult
 
 OF_METER_LIMIT = 100
@@ -181,11 +180,6 @@ _HASTEN = (
     )
     .values(not_before=_NOW)
 )
-_OPENED_SINCE = select(func.count().label("opened")).where(
-    _c.ordered_by == bindparam("ordered"),
-    _c.created_at >= bindparam("since"),
-    _c.command["action"].as_string() == SupplyAction.OPEN.value,
-)
 
 
 class SqlDeliveries:
@@ -286,10 +280,6 @@ class SqlDeliveries:
 
     async def hasten(self, tenant: TenantId, drn: Drn, *, now: datetime) -> int:
         return await self._run.changed(_HASTEN, {"tenant_": tenant, "drn_": drn, "now": now})
-
-    async def opened_since(self, ordered_by: str, since: datetime) -> int:
-        row = await self._run.row(_OPENED_SINCE, {"ordered": ordered_by, "since": since})
-        return 0 if row is None else row.opened
 
     async def _one(self, reads: _Reads, parameters: Parameters) -> Delivery | None:
         row = await self._run.row(reads[self._run.locks], parameters)

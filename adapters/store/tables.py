@@ -279,12 +279,6 @@ _partial(
     & deliveries.c.handed_at.is_not(None)
     & deliveries.c.told_at.is_(None),
 )
-_partial(
-    "ix_deliveries_ordered",
-    deliveries.c.ordered_by,
-    deliveries.c.created_at,
-    where=deliveries.c.ordered_by.is_not(None),
-)
 
 attempts = Table(
     "attempts",
@@ -354,6 +348,7 @@ api_keys = Table(
     Column("sha256", LargeBinary, nullable=False),
     Column("created_at", MOMENT, nullable=False),
     Column("revoked_at", MOMENT),
+    Column("person", String),
     Index("ix_api_keys_tenant", "tenant", "created_at"),
 )
 

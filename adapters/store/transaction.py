@@ -11,12 +11,18 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from adapters.store.api_keys import SqlApiKeys
+from adapters.store.approvals import SqlApprovals
 from adapters.store.attempts import SqlAttempts
+from adapters.store.audit import SqlAudit
+from adapters.store.dangers import SqlCapRules, SqlDangerousOrders
 from adapters.store.deliveries import SqlDeliveries
 from adapters.store.engine import Engines, open_engines
 from adapters.store.events import SqlEvents
+from adapters.store.holds import SqlHolds
 from adapters.store.meters import SqlMeters
+from adapters.store.opening_hours import SqlOpeningHours
 from adapters.store.outbox import SqlOutbox
+from adapters.store.people import SqlPeople
 from adapters.store.polls import SqlPolls
 from adapters.store.postings import SqlPostings
 from adapters.store.readings import SqlReadings
@@ -54,6 +60,13 @@ class SqlTransaction:
         self.outbox = SqlOutbox(run)
         self.webhooks = SqlWebhooks(run)
         self.postings = SqlPostings(run)
+        self.people = SqlPeople(run)
+        self.audit = SqlAudit(run)
+        self.caps = SqlCapRules(run)
+        self.dangers = SqlDangerousOrders(run)
+        self.approvals = SqlApprovals(run)
+        self.holds = SqlHolds(run)
+        self.opening_hours = SqlOpeningHours(run)
 
 
 class SqlStore:

@@ -21,6 +21,10 @@ from api.commands.telling import (
 from api.settings import Settings
 from api.wiring import new_chance, new_clock, open_store
 from headend.api_keys import ApiKey, Scope
+from headend.audit import COMMAND_LINE, AuditAction, Entry
+from headend.people import PersonId
+from headend.refusals import UnknownPerson
+from headend.store import Transaction
 
 group = typer.Typer(help="API keys: who may call, and what they may do.", no_args_is_help=True)
 
@@ -36,6 +40,11 @@ Scopes = Annotated[
 def create(
     name: Annotated[str, typer.Option(help="Who will use it.")],
     scope: Scopes,
+    *,
+    person: Annotated[
+        str | None,
+        typer.Option(help="Id of the person it belongs to, who then approves none of its orders."),
+    ] = None,
     tenant: Tenant = DEFAULT_TENANT,
     config: Config = None,
     as_json: AsJson = False,
@@ -50,12 +59,15 @@ def create(
         scopes=frozenset(scope),
         secret=chance.secret(),
         now=now,
+        person=PersonId(person) if person else None,
     )
 
     async def keep(settings: Settings) -> None:
         async with open_store(settings) as store, store.begin() as tx:
             await tx.tenants.ensure(key.tenant, now)
+            await _require_person(tx, key)
             await tx.api_keys.add(key)
+            await _note(tx, key, AuditAction.KEY_CREATED)
 
     run(config, keep)
     if as_json:
@@ -89,7 +101,11 @@ def revoke(
 
     async def end(settings: Settings) -> bool:
         async with open_store(settings) as store, store.begin() as tx:
-            return await tx.api_keys.revoke(ident, new_clock().now())
+            key = await tx.api_keys.find(ident)
+            if key is None or not await tx.api_keys.revoke(ident, new_clock().now()):
+                return False
+            await _note(tx, key, AuditAction.KEY_REVOKED)
+            return True
 
     if not run(config, end):
         complain(f"no key {ident} that is not revoked yet; see: headend keys list")
@@ -100,12 +116,36 @@ def revoke(
         print(f"Key {ident} is revoked.")
 
 
+async def _require_person(tx: Transaction, key: ApiKey) -> None:
+    """Raises UnknownPerson: a key of nobody known could have its orders approved by anybody."""
+    if key.person is None:
+        return
+    person = await tx.people.find(key.person)
+    if person is None or person.tenant != key.tenant:
+        raise UnknownPerson("no such person; see: headend people list", field="person")
+
+
+async def _note(tx: Transaction, key: ApiKey, action: AuditAction) -> None:
+    about = {"name": key.name, "scopes": " ".join(sorted(key.scopes)), "person": key.person or ""}
+    await tx.audit.append(
+        Entry(
+            tenant=key.tenant,
+            at=new_clock().now(),
+            by=COMMAND_LINE,
+            action=action,
+            subject=key.id,
+            about=about,
+        )
+    )
+
+
 def _row(key: ApiKey) -> dict[str, object]:
     return {
         "id": key.id,
         "tenant": key.tenant,
         "name": key.name,
         "scopes": " ".join(sorted(key.scopes)),
+        "person": key.person,
         "created_at": key.created_at.isoformat(timespec="seconds"),
         "revoked_at": key.revoked_at.isoformat(timespec="seconds") if key.revoked_at else None,
     }

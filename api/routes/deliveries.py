@@ -14,6 +14,7 @@ from api.head_end import Desks, HeadEnd
 from api.routes.forms import Asked, IdentPath, Name, Told, grows
 from api.routes.sts import StsTold
 from api.routes.token_answer import ResultTold, TokenTold
+from api.showing import note_shown
 from api.stories import DeliveryStory, delivery_story
 from headend import refusals
 from headend.api_keys import ApiKey, Scope
@@ -204,6 +205,8 @@ async def read_delivery(
     if reveal:
         require_scopes(caller, Scope.REVEAL)
     shown = bool(reveal and await desks.writes.finish(desks.keys.reveal(caller.tenant, id)))
+    if shown:
+        await desks.writes.finish(note_shown(desks.store, caller, id, now=desks.clock.now()))
     return DeliveryTold.of(await delivery_story(desks.store, caller.tenant, id), shown=shown)
 
 

@@ -14,6 +14,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Field,
     StringConstraints,
     WithJsonSchema,
 )
@@ -85,6 +86,10 @@ Moment = Annotated[AwareDatetime, BeforeValidator(_rfc3339), AfterValidator(_utc
 Text = Annotated[str, StringConstraints(max_length=200, pattern=NO_CONTROLS)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=NO_CONTROLS)]
 Ident = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=IDENT)]
+RequestedBy = Annotated[
+    Ident | None,
+    Field(description="Id of the person for whom it is ordered; never the one who approves it."),
+]
 IdentPath = Annotated[str, Path(min_length=1, max_length=64, pattern=IDENT)]
 
 

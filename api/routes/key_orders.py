@@ -5,13 +5,13 @@ from typing import Annotated
 from fastapi import APIRouter, Response
 from pydantic import Field, StrictBool, StrictInt
 
-from api.auth import Engineer, KeyKeeper
+from api.auth import Engineer, KeyKeeper, requester_of
 from api.documenting import Explained, Responses, explained
 from api.head_end import Desks, HeadEnd
 from api.problems import ModuleUnreachable
 from api.routes.deliveries import DeliveryTold
-from api.routes.forms import Asked, Ident
-from api.routes.meters import FORM, DrnOfPath
+from api.routes.forms import Asked, Ident, RequestedBy
+from api.routes.meters import DANGEROUS, FORM, DrnOfPath
 from api.routes.sts import StsForm
 from api.stories import delivery_story
 from headend import refusals
@@ -32,6 +32,7 @@ ORDER: tuple[Explained, ...] = (
     refusals.KeyChangePending,
     refusals.KeyChangeUnconfirmed,
     refusals.OrderDiffers,
+    *DANGEROUS,
     refusals.OrderRefused,
     ModuleUnreachable,
 )
@@ -47,6 +48,7 @@ class KeyChangeAsked(Asked):
     three_kct: Annotated[
         StrictBool, Field(description="With EA 7: carry the supply group in a third token.")
     ] = False
+    requested_by: RequestedBy = None
 
 
 class EngineeringAsked(Asked):
@@ -61,6 +63,7 @@ class EngineeringAsked(Asked):
     kind: ManagementKind
     value: Annotated[StrictInt, Field(ge=0, le=MAX_VALUE)] | None = None
     index: Annotated[StrictInt, Field(ge=0, le=MAX_VALUE)] | None = None
+    requested_by: RequestedBy = None
 
     def order(self) -> ManagementOrder:
         return ManagementOrder(self.kind, value=self.value, index=self.index)
@@ -76,7 +79,8 @@ async def order_key_change(
     drn: DrnOfPath, body: KeyChangeAsked, caller: KeyKeeper, desks: Desks, response: Response
 ) -> DeliveryTold:
     """The whole set is one delivery. Credit that is out goes first; credit sold from now on is made
-    under the new key, by remote once the meter has proved it.
+    under the new key, by remote once the meter has proved it. Above a cap nothing is made before a
+    second person has approved it: `approval-required`.
     """
     ordering = desks.keys.order_change(
         caller.tenant,
@@ -84,6 +88,7 @@ async def order_key_change(
         body.to.configuration(),
         ident=body.id,
         ordered_by=caller.id,
+        requester=requester_of(caller, body.requested_by),
         three_kct=body.three_kct,
     )
     return await _ordered(desks, response, *await desks.writes.finish(ordering))
@@ -98,8 +103,14 @@ async def order_key_change(
 async def order_engineering(
     drn: DrnOfPath, body: EngineeringAsked, caller: Engineer, desks: Desks, response: Response
 ) -> DeliveryTold:
+    """Above a cap nothing is made before a second person has approved it: `approval-required`."""
     ordering = desks.keys.order_management(
-        caller.tenant, drn, body.order(), ident=body.id, ordered_by=caller.id
+        caller.tenant,
+        drn,
+        body.order(),
+        ident=body.id,
+        ordered_by=caller.id,
+        requester=requester_of(caller, body.requested_by),
     )
     return await _ordered(desks, response, *await desks.writes.finish(ordering))
 

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi.exceptions import RequestValidationError
 from pydantic import Field, StringConstraints, ValidationError
 
-from api.routes.forms import Asked, Ident, Moment, Name, Told, grows
+from api.routes.forms import Asked, Ident, Moment, Name, RequestedBy, Told, grows
 from api.routes.quantities import CurrencyCode
 from api.routes.sts import StsForm, StsPatch
 from headend.meters import (
@@ -177,6 +177,7 @@ class SupplyAsked(Asked):
     action: SupplyAction
     reason: SupplyReason
     expires_at: Annotated[Moment, Field(description="Worthless after this; at most 72 h ahead.")]
+    requested_by: RequestedBy = None
 
 
 class ClockAsked(Asked):

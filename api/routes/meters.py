@@ -4,8 +4,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
 
-from api.auth import Keeper, Reader, SupplyOrderer, require_scopes
-from api.documenting import Responses, explained
+from api.auth import Keeper, Reader, SupplyOrderer, requester_of, require_scopes
+from api.documenting import Explained, Responses, explained
 from api.head_end import Desks, HeadEnd
 from api.problems import PreconditionRequired
 from api.routes.deliveries import DeliveryTold
@@ -41,6 +41,15 @@ ORDER = (
     refusals.CommandUnsupported,
     refusals.MeterNotInService,
     refusals.OrderDiffers,
+)
+# What an order that can do harm may meet besides.
+DANGEROUS: tuple[Explained, ...] = (
+    refusals.CapReached,
+    refusals.ApprovalRequired,
+    refusals.RequesterRequired,
+    refusals.ApprovalEnded,
+    refusals.KindHeld,
+    refusals.UnknownPerson,
 )
 REPEATED: Responses = {200: {"model": DeliveryTold, "description": "Known: the same order"}}
 _SCOPE = {SupplyAction.OPEN: Scope.DISCONNECT, SupplyAction.PERMIT_CLOSE: Scope.SUPPLY}
@@ -121,7 +130,8 @@ async def list_meters(
         *ORDER,
         refusals.MalformedOrder,
         refusals.SupplyProtected,
-        refusals.SupplyCapReached,
+        refusals.OutsideHours,
+        *DANGEROUS,
         body=True,
         also=REPEATED,
     ),
@@ -129,7 +139,11 @@ async def list_meters(
 async def order_supply(
     drn: DrnOfPath, body: SupplyAsked, caller: SupplyOrderer, desks: Desks, response: Response
 ) -> DeliveryTold:
-    """`open` needs a key with the scope `disconnect`, `permit_close` one with `supply`."""
+    """`open` needs a key with the scope `disconnect`, `permit_close` one with `supply`.
+
+    Above a cap it is not taken but waits for a second person: `approval-required`. Send it again,
+    or look at the approval, to learn what came of it.
+    """
     require_scopes(caller, _SCOPE[body.action])
     ordering = desks.commands.order_supply(
         caller.tenant,
@@ -139,6 +153,7 @@ async def order_supply(
         reason=body.reason,
         expires_at=body.expires_at,
         ordered_by=caller.id,
+        requester=requester_of(caller, body.requested_by),
     )
     return await _ordered(desks, response, *await desks.writes.finish(ordering))
 

@@ -18,10 +18,11 @@ from api.routes.forms import (
 )
 from api.routes.recharge_answer import RechargeListed, RechargeTold
 from api.routes.recharge_body import RechargeAsked, ReplacementAsked, ReversalAsked
+from api.showing import note_shown
 from api.stories import recharge_story
 from headend import refusals
-from headend.api_keys import Scope
-from headend.meters import TenantId, parse_drn
+from headend.api_keys import ApiKey, Scope
+from headend.meters import parse_drn
 from headend.recharges import RechargeState
 from headend.store import RechargeFilter
 from headend.supply_groups import Reveal
@@ -87,7 +88,7 @@ async def create_recharge(
     response.status_code = 201 if new else 200
     response.headers["Location"] = f"/v1/recharges/{recharge.id}"
     at_once = may and recharge.reveal is Reveal.AT_ONCE
-    return await _told(desks, caller.tenant, recharge.id, reveal=at_once)
+    return await _told(desks, caller, recharge.id, reveal=at_once)
 
 
 @router.get(
@@ -99,7 +100,7 @@ async def read_recharge(
     """What became of a sale. A token's `digits` are null unless asked for and shown by policy."""
     if reveal:
         require_scopes(caller, Scope.REVEAL)
-    return await _told(desks, caller.tenant, id, reveal=reveal)
+    return await _told(desks, caller, id, reveal=reveal)
 
 
 def recharges_asked(
@@ -142,7 +143,7 @@ async def reverse_recharge(
 ) -> RechargeTold:
     """Refused with `credit-note-required` once the digits may be at work: `reason` tells why."""
     await desks.writes.finish(desks.recharges.reverse(caller.tenant, id, reason=body.reason))
-    return await _told(desks, caller.tenant, id, reveal=False)
+    return await _told(desks, caller, id, reveal=False)
 
 
 @router.post(
@@ -177,11 +178,14 @@ async def replace_recharge(
     replacement = await desks.writes.finish(replacing)
     response.status_code = 200 if before.recharge.replaced_by == replacement.id else 201
     response.headers["Location"] = f"/v1/recharges/{replacement.id}"
-    return await _told(desks, caller.tenant, replacement.id, reveal=False)
+    return await _told(desks, caller, replacement.id, reveal=False)
 
 
-async def _told(desks: HeadEnd, tenant: TenantId, id: str, *, reveal: bool) -> RechargeTold:
+async def _told(desks: HeadEnd, caller: ApiKey, id: str, *, reveal: bool) -> RechargeTold:
+    tenant = caller.tenant
     shown = bool(reveal and await desks.writes.finish(desks.recharges.reveal(tenant, id)))
+    if shown:
+        await desks.writes.finish(note_shown(desks.store, caller, id, now=desks.clock.now()))
     story = await recharge_story(desks.store, tenant, id)
     return RechargeTold.of_story(story, now=desks.clock.now(), shown=shown)
 

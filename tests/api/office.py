@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, time
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,16 @@ from fastapi import FastAPI
 
 from adapters.vault.key_import import KeyToImport, import_keys
 from api.app import create_app
-from api.auth import new_key
+from api.auth import new_key, new_person
 from api.head_end import HeadEnd
 from api.settings import Settings
 from api.vault_wiring import load_masters
 from api.wiring import head_end, new_chance
 from headend.api_keys import Scope
 from headend.meters import TenantId
+from headend.opening_hours import OpeningHours
 from headend.pages import Cursor
+from headend.people import PersonId
 from headend.recharges import Recharge
 from headend.store import RechargeFilter
 from tests.builders import a_drn
@@ -56,7 +59,9 @@ class Office:
     def __post_init__(self) -> None:
         self.app = create_app(self.head_end)
 
-    async def key(self, *scopes: Scope, tenant: TenantId = TENANT) -> str:
+    async def key(
+        self, *scopes: Scope, tenant: TenantId = TENANT, person: PersonId | None = None
+    ) -> str:
         """The text of a new key."""
         chance, now = new_chance(), self.head_end.clock.now()
         key, text = new_key(
@@ -66,11 +71,22 @@ class Office:
             scopes=frozenset(scopes),
             secret=chance.secret(),
             now=now,
+            person=person,
         )
         async with self.head_end.store.begin() as tx:
             await tx.tenants.ensure(tenant, now)
             await tx.api_keys.add(key)
         return text
+
+    async def person(self, name: str, *, tenant: TenantId = TENANT) -> "tuple[PersonId, Caller]":
+        """A new person, and what speaks with the personal token."""
+        chance, now = new_chance(), self.head_end.clock.now()
+        person, text = new_person(
+            ident=chance.ident(now), tenant=tenant, name=name, secret=chance.secret(), now=now
+        )
+        async with self.head_end.store.begin() as tx:
+            await tx.people.add(person)
+        return person.id, self.with_key(text)
 
     async def caller(self, *scopes: Scope, tenant: TenantId = TENANT) -> "Caller":
         """A client with a new key; without scopes named it has all."""
@@ -106,6 +122,7 @@ async def an_office(settings: Settings) -> AsyncIterator[Office]:
         async with running.store.begin() as tx:
             await tx.tenants.ensure(TENANT, now)
             await tx.tenants.ensure(RIVAL, now)
+            await tx.opening_hours.put(always_open(now), was=None)
         await import_keys(
             running.store,
             load_masters(settings),
@@ -119,6 +136,12 @@ async def an_office(settings: Settings) -> AsyncIterator[Office]:
         )
         yield office
         await running.writes.settle()
+
+
+def always_open(now: datetime) -> OpeningHours:
+    """The tests of openings run at any hour, and on Sundays."""
+    every_day = dict.fromkeys(range(7), (time.min, time.max))
+    return OpeningHours(tenant=TENANT, sgc=SGC, hours=every_day, version=1, changed_at=now)
 
 
 def a_meter_body(drn: str = DRN, **more: Any) -> dict[str, Any]:

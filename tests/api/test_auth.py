@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -53,9 +53,31 @@ ROUTES = [
     ("PUT", "/v1/supply-groups/123457", {}, Scope.METERS),
     ("GET", "/v1/supply-groups/123457", None, Scope.READ),
     ("GET", "/v1/supply-groups", None, Scope.READ),
+    ("GET", "/v1/approvals", None, Scope.READ),
+    ("GET", "/v1/approvals/a1", None, Scope.READ),
+    ("GET", "/v1/holds", None, Scope.READ),
+    ("GET", "/v1/caps", None, Scope.READ),
+    ("GET", "/v1/supply-groups/123457/opening-hours", None, Scope.READ),
+    ("GET", "/v1/people", None, Scope.READ),
+    ("GET", "/v1/audit", None, Scope.AUDIT),
     ("GET", "/v1/health/can-vend", None, Scope.READ),
     ("GET", "/v1/health/can-deliver", None, Scope.READ),
 ]
+
+
+CAPS = {"per_key_hour": 1, "per_key_day": 1, "per_group_hour": 1, "per_group_day": 1}
+# What only a named person does.
+DECISIONS: list[tuple[str, str, dict[str, Any] | None]] = [
+    ("POST", "/v1/approvals/a1/approval", None),
+    ("POST", "/v1/approvals/a1/refusal", {"reason": "no"}),
+    ("POST", "/v1/holds/h1/lift", {"reason": "mended"}),
+    ("PUT", "/v1/caps/open_supply", CAPS),
+    ("PUT", "/v1/supply-groups/123457/opening-hours", {"hours": []}),
+]
+
+
+# What people may look at before they decide.
+LOOKED_AT = {"approvals", "holds", "caps", "people", "supply-groups"}
 
 
 @pytest.fixture
@@ -80,6 +102,7 @@ def test_the_table_names_every_route(office: Office):
         for verb in verbs
     }
     named = {(verb, path.partition("?")[0]) for verb, path, _, _ in ROUTES}
+    named |= {(verb, path) for verb, path, _ in DECISIONS}
     for verb, template in documented:
         fitting = [path for v, path in named if v == verb and fits(path, template)]
         assert fitting, (verb, template)
@@ -116,6 +139,38 @@ async def test_a_key_with_the_scope_gets_in(ordered: Office, verb, path, body, s
     caller = await ordered.caller(*scopes)
     answer = await caller.request(verb, path, json=body)
     assert answer.status_code not in (401, 403), answer.text
+
+
+@pytest.mark.parametrize(("verb", "path", "body"), DECISIONS)
+async def test_no_api_key_decides_what_a_person_must(ordered: Office, verb, path, body):
+    async with ordered.with_key(None) as nobody:
+        assert (await nobody.request(verb, path, json=body)).status_code == 401
+    mighty = await ordered.caller()
+    answer = await mighty.request(verb, path, json=body)
+    assert answer.status_code == 403
+    assert slug(answer) == "person-required"
+    _, person = await ordered.person("Ama Mensah")
+    answer = await person.request(verb, path, json=body)
+    assert answer.status_code not in (401, 403), answer.text
+
+
+@pytest.mark.parametrize(("verb", "path", "body", "scope"), ROUTES)
+async def test_a_person_does_nothing_that_needs_a_key(ordered: Office, verb, path, body, scope):
+    _, person = await ordered.person("Ama Mensah")
+    answer = await person.request(verb, path, json=body)
+    if answer.status_code != 403:
+        assert verb == "GET"
+        assert path.removeprefix("/v1/").partition("/")[0] in LOOKED_AT
+        return
+    assert slug(answer) == "api-key-required"
+
+
+async def test_a_person_who_was_revoked_gets_no_further(office: Office):
+    ident, person = await office.person("Ama Mensah")
+    now = office.head_end.clock.now()
+    async with office.head_end.store.begin() as tx:
+        assert await tx.people.revoke(ident, now)
+    assert slug(await person.get("/v1/holds")) == "unauthenticated"
 
 
 async def test_a_caller_without_a_key_cannot_make_us_read_a_body(office: Office):

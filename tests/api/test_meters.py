@@ -7,6 +7,7 @@ import pytest
 
 from headend.api_keys import Scope
 from headend.attempts import Attempt
+from headend.dangers import SAFE, Danger
 from headend.deliveries import DeliveryMethod, Fact
 from headend.events import EventType, MeterEvent
 from headend.meters import Drn
@@ -251,12 +252,12 @@ async def test_the_protected_are_not_disconnected(office: Office, caller: Caller
 
 async def test_disconnections_are_capped_by_the_hour(office: Office, caller: Caller):
     path = f"/v1/meters/{DRN}/supply"
-    for number in range(office.settings.openings_per_hour):
+    for number in range(SAFE[Danger.OPEN_SUPPLY].per_key_hour):
         order = an_order(office, id=f"o{number}")
         assert (await caller.post(path, json=order)).status_code == 202
     answer = await caller.post(path, json=an_order(office, id="one-too-many"))
     assert answer.status_code == 429
-    assert slug(answer) == "supply-cap-reached"
+    assert slug(answer) == "cap-reached"
     assert int(answer.headers["Retry-After"]) > 0
     permitted = an_order(office, id="light", action="permit_close")
     assert (await caller.post(path, json=permitted)).status_code == 202

@@ -13,7 +13,7 @@ from headend.deliveries import Confirmation, DeliveryState
 from headend.meters import Drn
 from headend.readings import ReadingType
 from headend.recharges import RechargeState
-from headend.refusals import CreditNoteRequired, RechargeDiffers, SupplyCapReached
+from headend.refusals import CapReached, CreditNoteRequired, RechargeDiffers
 from headend.supply import DarkCause, SupplyAction, SupplyReason
 from headend.supply_groups import Reveal
 from headend.tokens import TokenResult
@@ -305,7 +305,7 @@ async def test_supply_is_opened_and_read_back_and_openings_are_capped(world):
         await until(lambda: not world.meters[Drn(DRN)].lit, within_s=5)
         for number in range(1, 20):
             await open_supply(f"s{number}")
-        with pytest.raises(SupplyCapReached):
+        with pytest.raises(CapReached):
             await open_supply("s20")
 
 

@@ -11,7 +11,6 @@ from headend.deliveries import Confirmation, DeliveryMethod, DeliveryState, Fact
 from headend.errors import Stale
 from headend.meters import BusName
 from headend.store import Leased
-from headend.supply import SupplyAction
 from headend.tokens import ManagementKind, TokenPurpose, TokenResult
 from tests.builders import (
     BUS,
@@ -425,24 +424,6 @@ async def test_a_meter_that_is_alive_hastens_what_waits_for_it(store):
             assert hastened == replace(delivery, not_before=NOW)
         for delivery in (locked_out, due, *others):
             assert await tx.deliveries.find(delivery.tenant, delivery.id) == delivery
-
-
-async def test_openings_are_counted_by_the_key_that_ordered_them(store):
-    permit = an_opening(action=SupplyAction.PERMIT_CLOSE)
-    await add(
-        store,
-        a_delivery(command=an_opening(), ordered_by="key-1"),
-        a_delivery(command=an_opening(), ordered_by="key-1", state=DONE, drn=a_drn(2)),
-        a_delivery(command=an_opening(), ordered_by="key-1", created_at=NOW - SECOND),
-        a_delivery(command=an_opening(), ordered_by="key-2"),
-        a_delivery(command=an_opening()),
-        a_delivery(command=permit, ordered_by="key-1"),
-        a_delivery(ordered_by="key-1"),
-        a_delivery(command=SetClock(), ordered_by="key-1"),
-    )
-    async with store.look() as tx:
-        assert await tx.deliveries.opened_since("key-1", NOW) == 2
-        assert await tx.deliveries.opened_since("key-3", NOW) == 0
 
 
 async def test_deliveries_of_one_id_are_leased_each_with_what_is_its_own(store):

@@ -10,15 +10,19 @@ from adapters.vault.key_import import KeyToImport, import_keys
 from adapters.vault.master_key import MasterKey, MasterKeys
 from adapters.vault.software import SoftwareVault
 from headend.command_desk import CommandDesk
+from headend.dangers import SAFE, Danger
 from headend.deliveries import DeliveryState
 from headend.key_desk import KeyDesk
 from headend.meters import BusName, Capability, Meter
-from headend.refusals import OrderDiffers
+from headend.refusals import CapReached, OrderDiffers
 from headend.supply import SupplyAction, SupplyReason
 from headend.tokens import ManagementKind, ManagementOrder
-from tests.builders import DRN, NOW, OTHER_TENANT, STS, TENANT, a_drn, a_meter
+from tests.builders import DRN, OTHER_TENANT, STS, TENANT, a_drn, a_meter
+from tests.builders import NOW as SUNDAY
 from tests.fakes import FakeClock, SeededChance
 
+# Supply is opened on working days.
+NOW = SUNDAY + timedelta(days=1)
 CALLERS = 8
 TEST_KEY = "abababababababab949494949494949401234567"
 CLEAR = ManagementOrder(ManagementKind.CLEAR_TAMPER)
@@ -137,3 +141,36 @@ async def test_two_tenants_order_by_the_same_ids(store, commands, keys):
         for ident, size in (("m1", 1), ("k1", 4)):
             tokens = await tokens_of(store, tenant, ident)
             assert [token.tenant for token in tokens] == [tenant] * size
+
+
+async def test_callers_at_the_same_moment_cannot_pass_a_cap_together(store, commands, keys):
+    most = SAFE[Danger.OPEN_SUPPLY].per_key_hour
+    drns = [a_drn(serial) for serial in range(1, 10)]
+
+    def opening(number):
+        return commands.order_supply(
+            TENANT,
+            drns[number % len(drns)],
+            ident=f"s{number}",
+            action=SupplyAction.OPEN,
+            reason=SupplyReason.SAFETY,
+            expires_at=NOW + timedelta(hours=1),
+            ordered_by="key",
+        )
+
+    def limiting(number):
+        order = ManagementOrder(ManagementKind.POWER_LIMIT, value=6000 + number)
+        return keys.order_management(TENANT, KEYED, order, ident=f"m{number}", ordered_by="key")
+
+    for order, cap in (
+        (opening, most),
+        (limiting, SAFE[Danger.POWER_LIMIT].per_key_hour),
+    ):
+        answers = await asyncio.gather(
+            *(order(number) for number in range(cap + 5)), return_exceptions=True
+        )
+        refused = [one for one in answers if isinstance(one, BaseException)]
+        assert [type(one) for one in refused] == [CapReached] * 5
+    async with store.look() as tx:
+        tally = await tx.dangers.tally(TENANT, Danger.OPEN_SUPPLY, key="key", sgc=STS.sgc, now=NOW)
+        assert tally.key_hour == most

@@ -1,0 +1,48 @@
+"""What the back-office is told of approvals and holds. Pure; nothing here knows names."""
+
+from datetime import datetime
+
+from headend.approvals import Approval, ApprovalState
+from headend.holds import Hold
+from headend.occurrences import Occurrence
+from headend.outbox import Announcement
+
+
+def approval_news(approval: Approval, *, now: datetime) -> Announcement:
+    """It waits, or what was decided and came of it."""
+    waits = approval.state is ApprovalState.WAITING
+    return Announcement(
+        tenant=approval.tenant,
+        drn=approval.drn,
+        occurrence=Occurrence.APPROVAL_WAITING if waits else Occurrence.APPROVAL_DECIDED,
+        at=now,
+        data={
+            "approval": approval.id,
+            "subject": approval.subject.value,
+            "order": approval.order_id,
+            "kind": approval.danger.value,
+            "reason": approval.reason,
+            "state": approval.state.value,
+            "expires_at": approval.expires_at.isoformat(),
+            "decided_by": approval.decided_by,
+        },
+    )
+
+
+def hold_news(hold: Hold, *, now: datetime) -> Announcement:
+    """It began, or was lifted."""
+    lifted = hold.lifted_at is not None
+    return Announcement(
+        tenant=hold.tenant,
+        drn=None,
+        occurrence=Occurrence.HOLD_LIFTED if lifted else Occurrence.HOLD_BEGUN,
+        at=now,
+        data={
+            "hold": hold.id,
+            "kind": hold.danger.value,
+            "sgc": hold.sgc,
+            "reason": hold.reason,
+            "since": hold.since.isoformat(),
+            "lifted_by": hold.lifted_by,
+        },
+    )

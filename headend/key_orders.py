@@ -1,0 +1,50 @@
+"""Orders of keys and engineering tokens: what the module is asked for, and what is a repeat."""
+
+from headend.commands import ChangeKey, Command, Manage
+from headend.deliveries import Delivery
+from headend.meters import Drn, Meter, StsConfiguration
+from headend.refusals import OrderDiffers
+from headend.tokens import ManagementOrder, TokenOrder
+
+
+def asked(meter: Meter, order: ManagementOrder) -> TokenOrder:
+    """What the module is asked for, before a TID is drawn."""
+    return TokenOrder(
+        tenant=meter.tenant,
+        drn=meter.drn,
+        service=meter.service,
+        sts=meter.sts,
+        content=order,
+        tid=None,
+        rnd=None,
+    )
+
+
+def message_id(meter: Meter, ident: str) -> str:
+    """No recharge of this id has it, and it is another when the meter's key was changed meanwhile.
+
+    The module gives the same digits for the same message id.
+    """
+    held = meter.sts
+    key = f"{held.sgc}.{held.krn}.{held.tariff_index}.{held.key_type}.{held.ea}"
+    return f"{meter.tenant}/{ident}/{key}"
+
+
+def same_order(known: Delivery, drn: Drn, command: Command) -> Delivery:
+    """A repeat is an answer, a contradiction names its field."""
+    if known.drn != drn:
+        raise OrderDiffers(known.id, "meter")
+    if known.command != command:
+        raise OrderDiffers(known.id, "order")
+    return known
+
+
+def same_management(known: Delivery, drn: Drn, order: ManagementOrder) -> Delivery:
+    """The same order again is the same, also when the meter's key was changed meanwhile."""
+    sts = known.command.sts if isinstance(known.command, Manage) else None
+    return same_order(known, drn, Manage(order, sts))
+
+
+def same_change(known: Delivery, drn: Drn, to: StsConfiguration) -> Delivery:
+    present = known.command.present if isinstance(known.command, ChangeKey) else to
+    return same_order(known, drn, ChangeKey(present=present, to=to))
