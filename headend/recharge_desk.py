@@ -257,7 +257,8 @@ class RechargeDesk:
             place = await place_of(tx, dead.tenant, dead.drn, now=now)
             if sts != place.meter.sts:
                 raise NotReplaceable("another key change is on its way", field="id")
-            check_ways(place.meter, self._ways(order, place), Reveal.ON_FALLBACK, order)
+            reveal = place.group.reveal_for(order.sales_point)
+            check_ways(place.meter, self._ways(order, place), reveal, order)
             can = self._routes.capabilities(place.meter)
             await bury(tx, dead, can=can, replaced_by=new_id, now=now)
             fresh = replace(self._new(order, place, now=now), replaces=dead.id)
@@ -318,7 +319,8 @@ class RechargeDesk:
         )
         # The key is part of the id: a sale that is drawn anew is another message.
         sts = recharge.sts
-        message_id = f"{recharge.tenant}/{recharge.id}/{sts.sgc}/{sts.krn}/{sts.tariff_index}"
+        key = f"{sts.sgc}/{sts.krn}/{sts.tariff_index}/{sts.key_type}/{sts.ea}"
+        message_id = f"{recharge.tenant}/{recharge.id}/{key}"
         return await self._module.issue(order, message_id=message_id)
 
     async def _timely(self, recharge: Recharge) -> Recharge | None:
