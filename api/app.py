@@ -17,6 +17,7 @@ from api.routes import (
     approvals,
     audit,
     caps,
+    compensations,
     deliveries,
     events,
     health,
@@ -46,6 +47,7 @@ Payments become 20-digit STS tokens, and reach electricity, water and gas meters
 _NOUNS = (
     recharges,
     deliveries,
+    compensations,
     meters,
     key_orders,
     tokens,

@@ -9,6 +9,7 @@ from api.commands import (
     audit,
     caps,
     check,
+    compensations,
     decode,
     deliveries,
     demo,
@@ -56,6 +57,7 @@ app.add_typer(sts.group, name="sts")
 app.command("recharge", epilog=recharges.EPILOG)(recharges.recharge_command)
 app.add_typer(recharges.group, name="recharges")
 app.add_typer(deliveries.group, name="deliveries")
+app.command("compensations", epilog=compensations.EPILOG)(compensations.compensations_command)
 app.add_typer(keychange.group, name="keychange")
 app.add_typer(engineering.group, name="engineering")
 app.add_typer(tokens.group, name="tokens")

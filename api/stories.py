@@ -5,11 +5,13 @@ from dataclasses import dataclass
 
 from headend.attempts import Attempt
 from headend.deliveries import Delivery
+from headend.messages import SentMessage
 from headend.meters import TenantId
 from headend.notes import change_before
 from headend.recharges import Recharge
 from headend.refusals import UnknownDelivery, UnknownRecharge
 from headend.rekeying import change_awaited
+from headend.restoration import RestorationClock
 from headend.store import Store
 from headend.tokens import Token
 
@@ -28,6 +30,8 @@ class RechargeStory:
     attempts: Sequence[Attempt]
     change: Delivery | None = None
     change_tokens: Sequence[Token] = ()
+    clock: RestorationClock | None = None
+    messages: Sequence[SentMessage] = ()
 
 
 async def recharge_story(store: Store, tenant: TenantId, ident: str) -> RechargeStory:
@@ -36,14 +40,19 @@ async def recharge_story(store: Store, tenant: TenantId, ident: str) -> Recharge
         recharge = await tx.recharges.find(tenant, ident)
         if recharge is None:
             raise UnknownRecharge(f"no recharge {ident}", field="id")
+        clock = await tx.restoration_clocks.find(tenant, ident)
         delivery = await tx.deliveries.of(ident, tenant)
         if delivery is None:
-            return RechargeStory(recharge, (), None, (), await change_awaited(tx, recharge))
+            change = await change_awaited(tx, recharge)
+            return RechargeStory(recharge, (), None, (), change, clock=clock)
         tokens = await tx.tokens.of(delivery.id, tenant)
         attempts = await tx.attempts.of(delivery.id, tenant)
         change = await change_before(tx, delivery)
         first = await tx.tokens.of(change.id, tenant) if change else ()
-    return RechargeStory(recharge, tokens, delivery, attempts, change, first)
+        messages = await tx.sent_messages.of(tenant, delivery.id)
+    return RechargeStory(
+        recharge, tokens, delivery, attempts, change, first, clock=clock, messages=messages
+    )
 
 
 @dataclass(frozen=True, slots=True)

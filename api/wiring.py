@@ -47,6 +47,7 @@ from headend.ports import Driver
 from headend.recharge_desk import RechargeDesk
 from headend.store import Store
 from headend.tending import Tending
+from headend.watching import Watch
 
 # Credit that waits for the proof of a key change is issued by the sweeper.
 SWEEP_EVERY_S = 10.0
@@ -319,7 +320,12 @@ async def _tending(
     tending = Tending(
         ports.store, router, clock=ports.clock, chance=ports.chance, wake=board.wake_all
     )
-    return [Work("tending", tending.serve), Work("sweeper", partial(_sweep, desk))]
+    watch = Watch(ports.store, router, clock=ports.clock, chance=ports.chance)
+    return [
+        Work("tending", tending.serve),
+        Work("watch", watch.serve),
+        Work("sweeper", partial(_sweep, desk)),
+    ]
 
 
 async def _sweep(desk: RechargeDesk) -> None:

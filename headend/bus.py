@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from headend.answering import answer_in, note_answer
 from headend.commands import ChangeKey, EnterToken, Manage, SetSupply, needs
 from headend.deliveries import DeliveryMethod, DeliveryState, Fact
 from headend.errors import Resting, Stale, StoreDown, WireError
@@ -281,6 +282,8 @@ class Bus:
                 # To wait for one's turn is no attempt.
                 started_at=None if outcome.fact is Fact.HELD else started_at,
             )
+            answered = answer_in(outcome.fact)
+            await note_answer(tx, sent.tenant, sent.drn, answered=answered, now=now)
             if after.state is not DeliveryState.SENDING or not ours:
                 return None
             tokens = tuple(await tx.tokens.of(after.id, after.tenant))
@@ -330,6 +333,7 @@ class Bus:
             meter = await tx.meters.find(poll.tenant, poll.drn)
             if meter is None or meter.route is None or meter.route.bus != poll.bus:
                 return
+            await note_answer(tx, poll.tenant, poll.drn, answered=answered, now=now)
             since = await looking_since(tx, poll.tenant, poll.drn)
             again = due_again(poll, now=now, answered=answered, looking_since=since, rest_s=rest_s)
             await tx.polls.put(again)

@@ -202,6 +202,31 @@ class Dispatch:
     receipt_within_s: float | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alert:
+    """What the people in charge are told of a home that paid and is dark; holds no digits.
+
+    `limit`: beyond the legal limit; `state` are words of ours, of the sale and its cause.
+    """
+
+    id: str
+    drn: Drn
+    language: str
+    contacts: tuple[Contact, ...]
+    recharge: str
+    reference: str | None
+    limit: bool
+    minutes: int
+    state: str
+
+
+class Alarm(Protocol):
+    """Tells the people in charge."""
+
+    async def tell(self, alert: Alert) -> None:
+        """Raises NotSent when nobody could be told; telling twice is harmless."""
+
+
 class Handover(Protocol):
     """Gives digits to a person: a message, a receipt, a hand-held unit."""
 

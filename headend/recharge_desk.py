@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from headend.announcing import delivery_news, recharge_news
+from headend.choosing import choose_method, open_recharge
 from headend.deliveries import Delivery, DeliveryMethod, Fact
 from headend.errors import ModuleDown, Stale
 from headend.issuing import (
@@ -194,8 +195,7 @@ class RechargeDesk:
                     raise Stale(f"the key of meter {drn} was changed just now")
                 drawn = replace(recharge, sts=sts)
                 recharge = await draw(tx, drawn, key, now=now, chance=self._chance)
-            await tx.recharges.add(recharge)
-            await announce(tx, *recharge_news(None, recharge, now=now))
+            await open_recharge(tx, recharge, place, now=now)
         return recharge
 
     async def _key(self, order: RechargeOrder, drn: Drn) -> tuple[VendingKey, StsConfiguration]:
@@ -263,8 +263,7 @@ class RechargeDesk:
             await bury(tx, dead, can=can, replaced_by=new_id, now=now)
             fresh = replace(self._new(order, place, now=now), replaces=dead.id)
             drawn = await draw(tx, fresh, key, now=now, chance=self._chance)
-            await tx.recharges.add(drawn)
-            await announce(tx, *recharge_news(None, drawn, now=now))
+            await open_recharge(tx, drawn, place, now=now)
 
     # --- issuing -------------------------------------------------------------------------------
 
@@ -299,6 +298,8 @@ class RechargeDesk:
                 revealed=at_once or bool(current.order.tokens),
                 now=now,
             )
+            can = self._routes.capabilities(place.meter)
+            delivery = await choose_method(tx, delivery, place, can, now=now)
             after = await self._write_issued(tx, current, issued, delivery, place, now=now)
         if delivery.bus is not None:
             self._routes.wake(delivery.bus)

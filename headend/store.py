@@ -15,15 +15,19 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Protocol
 
+from headend.answering import AnswerHistories
 from headend.api_keys import ApiKey
 from headend.approvals import Approvals
 from headend.attempts import Attempt
 from headend.audit import Audit
 from headend.commands import ChangeKey, Manage
+from headend.compensations import Compensations
 from headend.dangers import CapRules, DangerousOrders
 from headend.deliveries import Delivery, DeliveryState
+from headend.escalations import Escalations
 from headend.events import MeterEvent
 from headend.holds import Holds
+from headend.messages import SentMessages
 from headend.meters import BusName, Drn, Meter, TenantId, UsagePointId
 from headend.opening_hours import OpeningHoursOfGroups
 from headend.outbox import Outbox
@@ -32,6 +36,7 @@ from headend.people import People
 from headend.polling import Poll
 from headend.readings import Reading, ReadingType
 from headend.recharges import Recharge, RechargeState
+from headend.restoration import RestorationClocks
 from headend.supply_groups import SupplyGroup
 from headend.tokens import Token
 from headend.usage_points import UsagePoint
@@ -361,6 +366,16 @@ class Transaction(Protocol):
     def holds(self) -> Holds: ...
     @property
     def opening_hours(self) -> OpeningHoursOfGroups: ...
+    @property
+    def restoration_clocks(self) -> RestorationClocks: ...
+    @property
+    def escalations(self) -> Escalations: ...
+    @property
+    def compensations(self) -> Compensations: ...
+    @property
+    def answer_histories(self) -> AnswerHistories: ...
+    @property
+    def sent_messages(self) -> SentMessages: ...
 
 
 class Store(Protocol):

@@ -7,12 +7,17 @@ from decimal import Decimal
 from enum import StrEnum, unique
 
 from headend.meters import TenantId
+from headend.usage_points import Contact
 
 DEFAULT_FALLBACK_S = 60
 # A hand-over begins so much before its promise: one provider may hang for its time-out (8 s), the
 # next one answers in a few seconds, and a round of the loop takes one.
 HAND_OVER_LEAD_S = 15
 DEFAULT_DEADLINE_S = 24 * 3600
+DEFAULT_TELL_S = 15 * 60
+# Two hours is what regulators set who pay compensation for a home that paid and stays dark.
+DEFAULT_LIMIT_S = 2 * 3600
+DEFAULT_AT_ONCE_BELOW = 30
 
 
 @unique
@@ -22,6 +27,20 @@ class Reveal(StrEnum):
     AT_ONCE = "at_once"
     ON_FALLBACK = "on_fallback"
     NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restoration:
+    """When somebody is told that a home which paid is dark, and when that breaks the law.
+
+    Times in seconds after payment. `contacts` are the people in charge. A meter less likely to
+    answer than `at_once_below_percent` gets its digits at once; 0: never.
+    """
+
+    tell_after_s: int = DEFAULT_TELL_S
+    limit_after_s: int = DEFAULT_LIMIT_S
+    contacts: tuple[Contact, ...] = ()
+    at_once_below_percent: int = DEFAULT_AT_ONCE_BELOW
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +61,7 @@ class SupplyGroup:
     limit_per_day: Decimal | None = None
     reveal: Reveal = Reveal.ON_FALLBACK
     reveal_at: Mapping[str, Reveal] = field(default_factory=dict)
+    restoration: Restoration = Restoration()
     version: int = 1
     changed_at: datetime
 

@@ -42,6 +42,14 @@ from tests.memory_harm import (
     harm_tables,
 )
 from tests.memory_outbox import MemoryOutbox, MemoryPostings, MemoryWebhooks, outbox_tables
+from tests.memory_restoration import (
+    MemoryAnswerHistories,
+    MemoryCompensations,
+    MemoryEscalations,
+    MemoryRestorationClocks,
+    MemorySentMessages,
+    restoration_tables,
+)
 from tests.memory_tables import Place, Table, View
 
 R = TypeVar("R")
@@ -139,6 +147,26 @@ class MemoryTransaction:
         return MemoryApiKeys(self._view("api_keys"))
 
     @cached_property
+    def restoration_clocks(self) -> "MemoryRestorationClocks":
+        return MemoryRestorationClocks(self._view("restoration_clocks"))
+
+    @cached_property
+    def escalations(self) -> "MemoryEscalations":
+        return MemoryEscalations(self._view("escalations"))
+
+    @cached_property
+    def compensations(self) -> "MemoryCompensations":
+        return MemoryCompensations(self._view("compensations"))
+
+    @cached_property
+    def answer_histories(self) -> "MemoryAnswerHistories":
+        return MemoryAnswerHistories(self._view("answer_histories"))
+
+    @cached_property
+    def sent_messages(self) -> "MemorySentMessages":
+        return MemorySentMessages(self._view("sent_messages"))
+
+    @cached_property
     def vending_keys(self) -> "MemoryVendingKeys":
         return MemoryVendingKeys(self._view("vending_keys"))
 
@@ -205,6 +233,7 @@ def _tables() -> dict[str, Table[Any, Any]]:
     return {
         **outbox_tables(),
         **harm_tables(),
+        **restoration_tables(),
         "tenants": Table(),
         "meters": Table(
             all=lambda one: (one.tenant, (one.drn,)),

@@ -15,7 +15,7 @@ import msgspec
 
 from adapters.handover.gsm7 import fold, room_of, septets
 from headend.errors import Misconfigured
-from headend.ports import Note
+from headend.ports import Alert, Note
 
 DEFAULT_LANGUAGE = "en"
 GROUP = 4
@@ -48,6 +48,10 @@ class Template:
     reference: str
     taken_subject: str
     taken: str
+    dark_subject: str = "Paid but dark: meter {meter}"
+    dark: str = "Paid {minutes} min ago and not lit ({state})."
+    limit: str = "Dark beyond the legal limit, {minutes} min after payment ({state})."
+    recharge: str = "Recharge {recharge}"
 
 
 PLACEHOLDERS: Mapping[str, frozenset[str]] = {
@@ -61,6 +65,10 @@ PLACEHOLDERS: Mapping[str, frozenset[str]] = {
     "reference": frozenset({"reference"}),
     "taken_subject": frozenset({"meter"}),
     "taken": frozenset(),
+    "dark_subject": frozenset({"meter"}),
+    "dark": frozenset({"minutes", "state"}),
+    "limit": frozenset({"minutes", "state"}),
+    "recharge": frozenset({"recharge"}),
 }
 
 
@@ -99,6 +107,20 @@ class Templates:
         if note.test:
             must.insert(0, template.test)
         return Message(note.id, subject, _fitting(must, _extras(template, note)))
+
+    def alert(self, alert: Alert) -> Message:
+        """The message of an alert, in its language; the words of its state are English."""
+        template = self.of(alert.language)
+        says = template.limit if alert.limit else template.dark
+        must = [
+            template.meter.format(meter=alert.drn),
+            says.format(minutes=alert.minutes, state=_plain(alert.state)),
+        ]
+        extras = [template.recharge.format(recharge=alert.recharge)]
+        if reference := _plain(alert.reference):
+            extras.append(template.reference.format(reference=reference))
+        subject = template.dark_subject.format(meter=alert.drn)
+        return Message(alert.id, subject, _fitting(must, extras))
 
 
 def load_templates(folder: Traversable | None = None) -> Templates:

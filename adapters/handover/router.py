@@ -15,7 +15,7 @@ from adapters.handover.addresses import hidden, is_mailbox, is_phone
 from adapters.handover.message import Message, Templates
 from adapters.handover.providers import Provider, in_turn
 from headend.errors import NotSent
-from headend.ports import Dispatch, Note
+from headend.ports import Alert, Dispatch, Note
 from headend.usage_points import Contact, ContactKind
 
 # People at one usage point who are told; more would be a mailing list.
@@ -39,11 +39,22 @@ class Router:
 
     async def give(self, note: Note) -> Sequence[Dispatch]:
         """Tell everybody, all at once; raises NotSent when nobody at all could be told."""
-        message = self._templates.compose(note)
+        return await self._all(self._templates.compose(note), note.contacts, note.tried)
+
+    async def tell(self, alert: Alert) -> None:
+        """Satisfies `ports.Alarm`, through the same providers."""
+        await self._all(self._templates.alert(alert), alert.contacts, frozenset())
+
+    async def _all(
+        self,
+        message: Message,
+        contacts: Sequence[Contact],
+        tried: frozenset[tuple[Contact, str]],
+    ) -> Sequence[Dispatch]:
         async with asyncio.TaskGroup() as group:
             told = [
-                group.create_task(self._tell(message, contact, note.tried))
-                for contact in note.contacts[:MAX_CONTACTS]
+                group.create_task(self._tell(message, contact, tried))
+                for contact in contacts[:MAX_CONTACTS]
             ]
         dispatches = [dispatch for task in told if (dispatch := task.result()) is not None]
         if not dispatches:

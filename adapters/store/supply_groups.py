@@ -1,15 +1,18 @@
 """Supply groups in the database."""
 
+from typing import TypedDict
+
 from sqlalchemy import bindparam, select, update
 
 from adapters.store.cursors import Listing
 from adapters.store.inserts import new_only
 from adapters.store.statements import SqlRow, Statements
 from adapters.store.tables import supply_groups
+from adapters.store.usage_points import contacts_json, contacts_of
 from headend.errors import Stale
 from headend.meters import TenantId
 from headend.pages import Cursor, Page
-from headend.supply_groups import Reveal, SupplyGroup
+from headend.supply_groups import Restoration, Reveal, SupplyGroup
 
 _KEY = (supply_groups.c.tenant == bindparam("tenant_"), supply_groups.c.sgc == bindparam("sgc_"))
 _ADD = new_only(supply_groups)
@@ -53,9 +56,38 @@ def _supply_group_of(row: SqlRow) -> SupplyGroup:
         limit_per_day=row.limit_per_day,
         reveal=Reveal(row.reveal),
         reveal_at={point: Reveal(reveal) for point, reveal in row.reveal_at.items()},
+        restoration=_restoration_of(row.restoration),
         version=row.version,
         changed_at=row.changed_at,
     )
+
+
+class _RestorationJson(TypedDict):
+    tell_after_s: int
+    limit_after_s: int
+    contacts: list[list[str]]
+    at_once_below_percent: int
+
+
+def _restoration_of(plain: _RestorationJson | None) -> Restoration:
+    """The defaults where a group was written before there was any."""
+    if plain is None:
+        return Restoration()
+    return Restoration(
+        tell_after_s=plain["tell_after_s"],
+        limit_after_s=plain["limit_after_s"],
+        contacts=contacts_of(plain["contacts"]),
+        at_once_below_percent=plain["at_once_below_percent"],
+    )
+
+
+def _restoration_json(times: Restoration) -> _RestorationJson:
+    return {
+        "tell_after_s": times.tell_after_s,
+        "limit_after_s": times.limit_after_s,
+        "contacts": contacts_json(times.contacts),
+        "at_once_below_percent": times.at_once_below_percent,
+    }
 
 
 def _columns(group: SupplyGroup) -> dict[str, object]:
@@ -71,6 +103,7 @@ def _columns(group: SupplyGroup) -> dict[str, object]:
         "limit_per_day": group.limit_per_day,
         "reveal": group.reveal,
         "reveal_at": {point: reveal.value for point, reveal in group.reveal_at.items()},
+        "restoration": _restoration_json(group.restoration),
         "version": group.version,
         "changed_at": group.changed_at,
     }

@@ -96,6 +96,7 @@ supply_groups = Table(
     Column("limit_per_day", EXACT),
     Column("reveal", String, nullable=False),
     Column("reveal_at", JSON, nullable=False),
+    Column("restoration", JSON(none_as_null=True)),
     Column("version", Integer, nullable=False),
     Column("changed_at", MOMENT, nullable=False),
 )

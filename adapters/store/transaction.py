@@ -10,13 +10,16 @@ from contextlib import asynccontextmanager
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from adapters.store.answer_histories import SqlAnswerHistories
 from adapters.store.api_keys import SqlApiKeys
 from adapters.store.approvals import SqlApprovals
 from adapters.store.attempts import SqlAttempts
 from adapters.store.audit import SqlAudit
+from adapters.store.compensations import SqlCompensations
 from adapters.store.dangers import SqlCapRules, SqlDangerousOrders
 from adapters.store.deliveries import SqlDeliveries
 from adapters.store.engine import Engines, open_engines
+from adapters.store.escalations import SqlEscalations
 from adapters.store.events import SqlEvents
 from adapters.store.holds import SqlHolds
 from adapters.store.meters import SqlMeters
@@ -27,6 +30,8 @@ from adapters.store.polls import SqlPolls
 from adapters.store.postings import SqlPostings
 from adapters.store.readings import SqlReadings
 from adapters.store.recharges import SqlRecharges
+from adapters.store.restoration_clocks import SqlRestorationClocks
+from adapters.store.sent_messages import SqlSentMessages
 from adapters.store.statements import Statements, connect, store_errors
 from adapters.store.supply_groups import SqlSupplyGroups
 from adapters.store.tenants import SqlTenants
@@ -67,6 +72,11 @@ class SqlTransaction:
         self.approvals = SqlApprovals(run)
         self.holds = SqlHolds(run)
         self.opening_hours = SqlOpeningHours(run)
+        self.restoration_clocks = SqlRestorationClocks(run)
+        self.escalations = SqlEscalations(run)
+        self.compensations = SqlCompensations(run)
+        self.answer_histories = SqlAnswerHistories(run)
+        self.sent_messages = SqlSentMessages(run)
 
 
 class SqlStore:

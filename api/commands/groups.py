@@ -60,7 +60,48 @@ def set_group(
 
     async def put(settings: Settings) -> SupplyGroup:
         async with open_store(settings) as store:
-            return await _put(store, tenant_id(tenant), sgc, changes, points)
+            return await _put(store, tenant_id(tenant), sgc, changes, points=points)
+
+    _tell(run(config, put), as_json=as_json)
+
+
+@group.command(
+    "restoration",
+    epilog="Example: headend groups restoration 123457 --tell +15550100 --tell-after 600",
+)
+def set_restoration(
+    sgc: Sgc,
+    *,
+    tell_after: Annotated[
+        int | None, typer.Option(help="Seconds until the people in charge are told, if not lit.")
+    ] = None,
+    limit_after: Annotated[
+        int | None, typer.Option(help="Seconds until the legal limit for light.")
+    ] = None,
+    tell: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CONTACT", help="People in charge: +15550100 or a@b.org; repeatable."),
+    ] = None,
+    at_once_below: Annotated[
+        int | None,
+        typer.Option(help="Percent: digits go at once to meters that answer less often; 0: never."),
+    ] = None,
+    tenant: Tenant = DEFAULT_TENANT,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say who is told of homes that paid and are dark, and when; what is not named stays."""
+    times: dict[str, object] = {
+        "tell_after_s": tell_after,
+        "limit_after_s": limit_after,
+        "at_once_below_percent": at_once_below,
+        "contacts": [_contact(text) for text in tell] if tell else None,
+    }
+    restoration = {name: value for name, value in times.items() if value is not None}
+
+    async def put(settings: Settings) -> SupplyGroup:
+        async with open_store(settings) as store:
+            return await _put(store, tenant_id(tenant), sgc, {}, restoration=restoration)
 
     _tell(run(config, put), as_json=as_json)
 
@@ -86,7 +127,9 @@ async def _put(
     tenant: TenantId,
     sgc: str,
     changes: dict[str, object],
-    points: dict[str, str],
+    *,
+    points: dict[str, str] | None = None,
+    restoration: dict[str, object] | None = None,
 ) -> SupplyGroup:
     if len(sgc) != 6 or not (sgc.isascii() and sgc.isdigit()):
         raise MalformedOrder("a supply group code is 6 digits", field="sgc")
@@ -94,7 +137,7 @@ async def _put(
     async with store.begin() as tx:
         await tx.tenants.ensure(tenant, now)
         known = await tx.supply_groups.find(tenant, sgc)
-    asked = _asked(known, changes, points)
+    asked = _asked(known, changes, points or {}, restoration or {})
     version = known.version if known else 0
     after = asked.group(tenant, sgc, version=version + 1, now=now)
     await put_group(store, after, was=known.version if known else None)
@@ -102,12 +145,16 @@ async def _put(
 
 
 def _asked(
-    known: SupplyGroup | None, changes: dict[str, object], points: dict[str, str]
+    known: SupplyGroup | None,
+    changes: dict[str, object],
+    points: dict[str, str],
+    restoration: dict[str, object],
 ) -> SupplyGroupAsked:
     """The whole group as it shall be, in the form and under the checks of REST."""
     before = SupplyGroupTold.of(known).model_dump(mode="json") if known else {}
     kept = {name: before[name] for name in SupplyGroupAsked.model_fields if name in before}
     given = {name: value for name, value in changes.items() if value is not None}
+    given["restoration"] = {**before.get("restoration", {}), **restoration}
     reveal_at = {**(known.reveal_at if known else {}), **points}
     try:
         return SupplyGroupAsked.model_validate({**kept, **given, "reveal_at": reveal_at})
@@ -115,6 +162,10 @@ def _asked(
         fault = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(str(part) for part in fault["loc"])
         raise MalformedOrder(f"{where}: {fault['msg']}", field=where) from None
+
+
+def _contact(text: str) -> dict[str, str]:
+    return {"kind": "email" if "@" in text else "sms", "address": text}
 
 
 def _point(text: str) -> tuple[str, str]:

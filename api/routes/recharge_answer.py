@@ -9,6 +9,7 @@ from pydantic import Field
 from api.routes.deliveries import AttemptTold
 from api.routes.forms import Told, grows
 from api.routes.quantities import AmountTold, amount_told, milli_told
+from api.routes.restoration import ClockTold
 from api.routes.sts import StsTold
 from api.routes.token_answer import ResultTold, TokenTold
 from api.stories import RechargeStory
@@ -133,6 +134,7 @@ class RechargeTold(RechargeListed):
     fallback_at: datetime | None
     deadline: datetime | None
     reversal_reason: str | None
+    restoration: ClockTold | None
     next: NextTold
 
     @classmethod
@@ -161,6 +163,7 @@ class RechargeTold(RechargeListed):
             fallback_at=delivery.fallback_at if delivery else None,
             deadline=delivery.deadline if delivery else None,
             reversal_reason=recharge.reversal_reason,
+            restoration=ClockTold.of(story.clock, recharge, delivery, now),
             next=NextTold.of(what_next(recharge, delivery, now, change=story.change)),
         )
 

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from fastapi import APIRouter, Path, Response
-from pydantic import AfterValidator, Field, StrictInt, StringConstraints
+from pydantic import AfterValidator, Field, StrictInt, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from api.auth import Keeper, Reader
@@ -17,6 +17,7 @@ from api.problems import PreconditionRequired
 from api.routes.forms import Asked, Name, PagesAsked, PageTold, Text, Told, grows
 from api.routes.preconditions import IfMatch, mark, mark_put, replaced_version
 from api.routes.quantities import plain
+from api.routes.restoration import RestorationAsked, RestorationTold
 from api.routes.usage_points import Language
 from headend import refusals
 from headend.errors import Stale
@@ -55,7 +56,7 @@ class SupplyGroupAsked(Asked):
     zone: Annotated[Zone, Field(description="Where its day begins.")] = "UTC"
     language: Annotated[Language, Field(description="Of messages: a BCP 47 tag.")] = "en"
     fallback_after_s: Annotated[
-        StrictInt, Field(ge=0, le=DAY_S, description="Digits go to the customer after this.")
+        StrictInt, Field(ge=0, le=DAY_S, description="A promise: digits in hand after this.")
     ] = DEFAULT_FALLBACK_S
     deadline_after_s: Annotated[
         StrictInt, Field(ge=60, le=90 * DAY_S, description="Remote gives up after this.")
@@ -66,6 +67,23 @@ class SupplyGroupAsked(Asked):
     reveal_at: Annotated[
         Mapping[Name, Reveal], Field(max_length=1000, description="The same by sales point.")
     ] = Field(default_factory=dict)
+    restoration: Annotated[
+        RestorationAsked, Field(description="When somebody is told, and the legal limit.")
+    ] = RestorationAsked()
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        """Digits first, then people in charge, then the law."""
+        times = self.restoration
+        if self.fallback_after_s > times.tell_after_s:
+            raise PydanticCustomError(
+                "order", "restoration.tell_after_s must not be before fallback_after_s"
+            )
+        if times.tell_after_s >= times.limit_after_s:
+            raise PydanticCustomError(
+                "order", "restoration.limit_after_s must be after restoration.tell_after_s"
+            )
+        return self
 
     def group(self, tenant: TenantId, sgc: str, *, version: int, now: datetime) -> SupplyGroup:
         return SupplyGroup(
@@ -80,6 +98,7 @@ class SupplyGroupAsked(Asked):
             limit_per_day=_decimal(self.limit_per_day),
             reveal=self.reveal,
             reveal_at=dict(self.reveal_at),
+            restoration=self.restoration.restoration(),
             version=version,
             changed_at=now,
         )
@@ -98,6 +117,7 @@ class SupplyGroupTold(Told):
     limit_per_day: str | None
     reveal: Annotated[Reveal, grows(Reveal)]
     reveal_at: Mapping[str, Annotated[Reveal, grows(Reveal)]]
+    restoration: RestorationTold
     version: int
     changed_at: datetime
 
@@ -114,6 +134,7 @@ class SupplyGroupTold(Told):
             limit_per_day=_text(group.limit_per_day),
             reveal=group.reveal,
             reveal_at=dict(group.reveal_at),
+            restoration=RestorationTold.of(group.restoration),
             version=group.version,
             changed_at=group.changed_at,
         )

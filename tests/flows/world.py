@@ -41,7 +41,7 @@ from headend.meters import (
     StsConfiguration,
     TenantId,
 )
-from headend.ports import Dispatch, Note
+from headend.ports import Alert, Dispatch, Note
 from headend.quantities import Unit, Units
 from headend.readings import Reading, ReadingType
 from headend.recharge_desk import RechargeDesk
@@ -53,6 +53,7 @@ from headend.supply_signs import SupplySigns, judge_supply
 from headend.tending import Tending
 from headend.tokens import Token, TokenOutcome
 from headend.usage_points import Contact, ContactKind
+from headend.watching import Watch
 from protocols.sts.keys import VendingKey
 from protocols.sts.tables import BaseDate, Dkga
 from protocols.sts.tables import KeyType as StsKeyType
@@ -286,7 +287,16 @@ class Postman:
 
     fuse: Fuse = field(default_factory=Fuse)
     given: list[Note] = field(default_factory=list)
+    alerts: list[Alert] = field(default_factory=list)
     down: bool = False
+
+    async def tell(self, alert: Alert) -> None:
+        self.fuse.touch()
+        await asyncio.sleep(0.2)
+        if self.down:
+            raise NotSent("nobody answers")
+        self.alerts.append(alert)
+        self.fuse.touch()
 
     async def give(self, note: Note) -> Sequence[Dispatch]:
         self.fuse.touch()
@@ -404,6 +414,8 @@ class Process:
             wake=self.bus.wake,
         )
 
+        self.watch = Watch(store, world.postman, clock=world.clock, chance=world.chance)
+
     def capabilities(self, meter: Meter) -> Capability:
         return ALL
 
@@ -414,6 +426,7 @@ class Process:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.bus.serve())
             group.create_task(self.tending.serve())
+            group.create_task(self.watch.serve())
             group.create_task(self._sweep())
 
     async def _sweep(self) -> None:
