@@ -44,7 +44,8 @@ def test_each_threshold_passes_once_and_in_its_time():
 
 @given(st.lists(st.integers(0, 400), min_size=1, max_size=40), st.integers(1, 400))
 def test_however_often_one_looks_each_threshold_passes_at_most_once(looks, lit_after):
-    clock, passed = CLOCK, []
+    clock = CLOCK
+    passed: list[Threshold] = []
     for minute in sorted(looks):
         recharge = lit(lit_after) if minute >= lit_after else ISSUED
         if clock.due_at is None:
