@@ -20,6 +20,7 @@ from api.commands import (
     meters,
     migrate,
     people,
+    models,
     recharges,
     serve,
     simulate,
@@ -52,6 +53,7 @@ app.add_typer(caps.hours, name="hours")
 app.add_typer(audit.group, name="audit")
 app.add_typer(vault.group, name="vault")
 app.add_typer(meters.group, name="meters")
+app.add_typer(models.group, name="models")
 app.add_typer(groups.group, name="groups")
 app.add_typer(sts.group, name="sts")
 app.command("recharge", epilog=recharges.EPILOG)(recharges.recharge_command)

@@ -4,10 +4,11 @@ Beside `wiring` the only module of this floor that knows an adapter, and only to
 no head-end of a utility comes by here.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+from adapters.modbus.profile_files import load_profiles
 from adapters.mqtt.embedded import USER as EMBEDDED_USER
 from adapters.simulators.control import Control, lines_of
 from adapters.simulators.fleet import Fleet
@@ -22,6 +23,8 @@ from adapters.simulators.fleet_description import (
 )
 from adapters.simulators.meter import SimulatedMeter
 from adapters.simulators.mqtt_meter import Broker, MqttVersion
+from adapters.simulators.sheet_registers import Sheet
+from api.model_sheets import sheet_of
 from api.settings import SettingsRefused
 from api.wiring import EMBEDDED_BUS, new_clock
 from headend.meters import Service
@@ -54,6 +57,14 @@ def demo_fleet(tenant: str, *, broker_port: int = BROKER_PORT) -> FleetDescripti
     )
 
 
+def model_fleet(model: str, *, meters: int, host: str, port: int) -> FleetDescription:
+    """Meters of one model behind one Modbus TCP gateway, unit ids from 1 on."""
+    line = LineDescription(
+        name=TCP, way=Way.TCP, host=host, port=port, meters=0, models={model: meters}
+    )
+    return FleetDescription(lines=(line,), meters=MeterDescription(load=LOAD_W))
+
+
 def described_fleet(file: Path) -> FleetDescription:
     """The fleet of a TOML or JSON file; raises SettingsRefused."""
     try:
@@ -67,10 +78,19 @@ async def running_fleet(description: FleetDescription) -> AsyncIterator[Fleet]:
     """A fleet on this machine's clock; it stops when the block is left. Raises SettingsRefused."""
     async with AsyncExitStack() as stack:
         try:
-            fleet = await stack.enter_async_context(Fleet(description, clock=new_clock()))
+            fleet = Fleet(description, clock=new_clock(), sheets=_sheets(description))
+            await stack.enter_async_context(fleet)
         except (DescriptionRefused, OSError) as error:
             raise SettingsRefused(f"the fleet cannot run: {error}") from None
         yield fleet
+
+
+def _sheets(description: FleetDescription) -> Mapping[str, Sheet]:
+    """Of the shipped models that are only read, if any is asked for."""
+    if not any(line.models for line in description.lines):
+        return {}
+    profiles = load_profiles()
+    return {name: sheet_of(each) for name, each in profiles.items() if each.blocks is None}
 
 
 def vending_keys_toml(description: FleetDescription) -> str:

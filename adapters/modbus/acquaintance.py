@@ -4,15 +4,16 @@ Before its numbers are believed and before it is sent money. Silence here leaves
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
+from decimal import Decimal
 
+from adapters.modbus.exceptions import RegistersRefused
 from adapters.modbus.frames import Table
-from adapters.modbus.profile import Profile
+from adapters.modbus.profile import Factor, Profile
 from adapters.modbus.unit import Acquaintance, Unit
 from headend.currencies import ISO_NUMBERS
 from headend.errors import Misconfigured, NoAnswer, NotSent, Unsupported
-from headend.meters import Meter, Service
-from protocols.modbus.blocks import Span
-from protocols.modbus.registers import signed
+from headend.meters import Capability, Meter, Service
 from protocols.modbus.stsm import DETAILS_FROM, IDENTITY, AmountUnit, Feature, Identity
 
 _SERVICES: Mapping[Service, int] = {
@@ -23,14 +24,16 @@ _SERVICES: Mapping[Service, int] = {
 }
 # Amounts of a meter that counts in billions of a unit, or in billionths, are garbage.
 _EXPONENTS = range(-9, 10)
+# 400 kV on 100 V times 10 kA on 1 A.
+_RATIO_MAX = Decimal(40_000_000)
 
 
 async def acquaint(unit: Unit, meter: Meter, profile: Profile) -> Acquaintance:
     """Ask who is there. Raises Misconfigured for another model or meter, NotSent for silence."""
     try:
-        if not profile.probe.fits(await unit.read(profile.probe.table, profile.probe.span)):
+        if not await _fits(unit, profile):
             raise _strange(unit, f"what answers is no {profile.title}")
-        known = await _acquaintance(unit, meter, profile)
+        known = await _acquaintance(unit, meter, await _variant(unit, profile))
     except NoAnswer as exc:
         raise NotSent(f"before anything was asked: {exc}") from exc
     except Unsupported as exc:
@@ -39,31 +42,51 @@ async def acquaint(unit: Unit, meter: Meter, profile: Profile) -> Acquaintance:
     return known
 
 
+async def _fits(unit: Unit, profile: Profile) -> bool:
+    for probe in profile.probes:
+        if not probe.fits(await unit.read(probe.table, probe.span)):
+            return False
+    return True
+
+
+async def _variant(unit: Unit, profile: Profile) -> Profile:
+    """The first variant whose probes fit; the profile itself where there are none."""
+    for variant in profile.variants:
+        try:
+            if await _fits(unit, variant):
+                return variant
+        except RegistersRefused:
+            continue  # this variant has registers that the meter has not
+    if not profile.variants:
+        return profile
+    names = ", ".join(str(variant.variant) for variant in profile.variants)
+    raise _strange(unit, f"{profile.title} it may be, but none of its variants: {names}")
+
+
 async def _acquaintance(unit: Unit, meter: Meter, profile: Profile) -> Acquaintance:
-    places = {reading.exponent_at for reading in profile.readings.values()}
-    exponents = {place: await _exponent(unit, place) for place in places if place is not None}
-    if profile.prepay is None:
-        return Acquaintance(
-            profile=profile.name, drn=meter.drn, currency=meter.currency, exponents=exponents
-        )
+    factors = {name: await _factor(unit, name, each) for name, each in profile.factors.items()}
+    known = Acquaintance(profile=profile, drn=meter.drn, currency=meter.currency, factors=factors)
+    if Capability.ENTER_TOKEN not in profile.can:
+        return known
     identity = Identity.of(await unit.read(Table.HOLDING, IDENTITY))
     _check(identity, unit, meter)
-    return Acquaintance(
-        profile=profile.name,
-        drn=meter.drn,
-        currency=meter.currency,
-        exponents=exponents,
+    return replace(
+        known,
         amount_exponent=identity.exponent,
         has_relay=Feature.RELAY in identity.features,
         tells_details=identity.version >= DETAILS_FROM,
     )
 
 
-async def _exponent(unit: Unit, place: int) -> int:
-    exponent = signed(await unit.read(Table.HOLDING, Span(place, 1)))
-    if exponent not in _EXPONENTS:
-        raise _strange(unit, f"its decimal exponent is {exponent}")
-    return exponent
+async def _factor(unit: Unit, name: str, factor: Factor) -> Decimal:
+    value = factor.format.value(await unit.read(factor.table, factor.span))
+    if factor.power_of_ten:
+        if value is None or value not in _EXPONENTS:
+            raise _strange(unit, f"its power of ten {name!r} is {value}")
+        return Decimal(1).scaleb(value)
+    if value is None or not 0 < value <= _RATIO_MAX:
+        raise _strange(unit, f"its factor {name!r} is {value}")
+    return value
 
 
 def _check(identity: Identity, unit: Unit, meter: Meter) -> None:

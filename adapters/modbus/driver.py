@@ -52,8 +52,8 @@ class ModbusDriver:
             raise Misconfigured(f"no Modbus profile is called {meter.profile}")
         unit = self._unit(meter, urgency)
         known = unit.known(profile.name, meter) or await acquaint(unit, meter, profile)
-        session = _SESSIONS[profile.prepay]
-        yield session(unit, meter, profile, known=known, clock=self._clock)
+        session = _SESSIONS[profile.blocks]
+        yield session(unit, meter, known=known, clock=self._clock)
 
     def _unit(self, meter: Meter, urgency: Urgency) -> Unit:
         address = meter.route.address if meter.route else ""

@@ -68,7 +68,7 @@ class Request:
     @property
     def station(self) -> str:
         """The unit as lines know it."""
-        return f"modbus {self.unit}"
+        return station_of(self.unit)
 
     def pdu(self, number: int) -> ModbusPDU:
         """As pymodbus has it; `number` is the transaction identifier."""
@@ -104,6 +104,11 @@ class Request:
         if self.words is None:
             return payload[1] == 2 * self.span.count
         return payload[1:5] == self.span.start.to_bytes(2) + self.span.count.to_bytes(2)
+
+
+def station_of(unit: int) -> str:
+    """A unit as lines know it."""
+    return f"modbus {unit}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from headend.agenda import Urgency
 from headend.errors import NoAnswer, NotSent
 from headend.lines import LineStatus
 from headend.pipelining import Pipelining
+from protocols.modbus.blocks import DELAY_S, Pace
 
 WRITE_TIMEOUT_S = 5.0
 READ_BYTES = 4096
@@ -82,6 +83,15 @@ class Gateway:
         self._made_at: float | None = None
         self.stations = Stations(ceiling_s=timeout_s, learning=False)
         self.recorder = Recorder(plain=_as_serial)
+
+    @property
+    def connections(self) -> int:
+        """How often it was opened."""
+        return self._link.connections
+
+    def pace(self, station: str) -> Pace:
+        """What reading this unit costs: its answer's delay, and registers on the line behind."""
+        return Pace.tcp(delay_s=self.stations.delay_s(station) or DELAY_S)
 
     async def ask(self, request: Request, *, urgency: Urgency = Urgency.READING) -> Reply:
         """Have one question answered, when its turn comes.

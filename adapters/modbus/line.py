@@ -10,15 +10,16 @@ from enum import StrEnum, unique
 from typing import Protocol
 
 from adapters.modbus.exceptions import error_of
-from adapters.modbus.frames import Reply, Request, RtuFraming, Table
+from adapters.modbus.frames import Reply, Request, RtuFraming, Table, station_of
 from adapters.modbus.gateway import ABSENT, Gateway
+from adapters.transport.address import SerialAddress
 from adapters.transport.exchange import Exchange
 from adapters.transport.line import QUIET_S, TIMEOUT_S, Line
 from adapters.transport.link import Opener
 from adapters.transport.opening import open_transport
 from headend.agenda import Urgency
 from headend.lines import LineStatus, WatchedLine
-from protocols.modbus.blocks import Span
+from protocols.modbus.blocks import DELAY_S, Pace, Span
 
 IN_FLIGHT = 4
 
@@ -34,6 +35,13 @@ class LineFraming(StrEnum):
 class Way(WatchedLine, Protocol):
     """How a request gets to a unit and its reply back; raises NotSent, Resting, NoAnswer."""
 
+    @property
+    def connections(self) -> int:
+        """How often it was opened."""
+
+    def pace(self, station: str) -> Pace:
+        """What reading this slave costs, by its delay as measured so far."""
+
     async def ask(self, request: Request, *, urgency: Urgency) -> Reply: ...
 
     async def aclose(self) -> None: ...
@@ -45,6 +53,18 @@ class RtuWay:
     def __init__(self, line: Line) -> None:
         self._line = line
         self._framing = RtuFraming()
+
+    @property
+    def connections(self) -> int:
+        return self._line.connections
+
+    def pace(self, station: str) -> Pace:
+        delay_s = self._line.stations.delay_s(station) or DELAY_S
+        match self._line.address:
+            case SerialAddress(baud=baud) as port:
+                return Pace.serial(baud, character_s=port.character_s, delay_s=delay_s)
+            case _:
+                return Pace.tcp(delay_s=delay_s)
 
     async def aclose(self) -> None:
         await self._line.aclose()
@@ -105,6 +125,15 @@ class ModbusLine:
         shared.way = RtuWay(line)
         return shared
 
+    @property
+    def connections(self) -> int:
+        """How often the way was opened; another number may mean another meter."""
+        return self.way.connections
+
+    def pace(self, unit: int) -> Pace:
+        """What reading this unit costs."""
+        return self.way.pace(station_of(unit))
+
     async def read(
         self, unit: int, table: Table, span: Span, *, urgency: Urgency = Urgency.READING
     ) -> tuple[int, ...]:
@@ -134,5 +163,5 @@ class ModbusLine:
     async def _ask(self, request: Request, urgency: Urgency) -> Reply:
         reply = await self.way.ask(request, urgency=urgency)
         if reply.exception:
-            raise error_of(reply.exception, request)
+            raise error_of(reply.exception, request, reading=request.words is None)
         return reply

@@ -1,68 +1,145 @@
 """Profile: which registers of a Modbus meter model hold what, and what else the model can do."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import tzinfo
 from decimal import Decimal
+from enum import StrEnum, unique
 
 from adapters.modbus.frames import Table
+from headend.events import EventType
 from headend.meters import Capability, ProfileName
 from headend.readings import ReadingType
-from protocols.modbus.blocks import Span, plan_reads
+from protocols.modbus.blocks import Limits, Span
 from protocols.modbus.registers import NumberFormat, Order, text
+
+Range = tuple[Decimal, Decimal]
+
+
+@unique
+class Verified(StrEnum):
+    """What a profile rests on, the best first."""
+
+    BENCH = "bench"
+    LOG = "log"
+    VENDOR = "vendor"
+    THIRD_PARTY = "third-party"
+    GUESS = "guess"
+
+
+@unique
+class ClockForm(StrEnum):
+    """How a clock lies in its registers."""
+
+    EPOCH = "epoch"  # u32, seconds since 1970
+    YMDHMS = "ymdhms"  # three registers of two bytes: year of the century, month ... second
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RegisterReading:
-    """Where a reading is and how to read it, in the unit of its reading type.
-
-    `exponent_at` is a signed holding register whose power of ten multiplies it.
-    """
+class Cell:
+    """Where a number is, and how to read it."""
 
     table: Table
     span: Span
     format: NumberFormat
-    exponent_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Factor(Cell):
+    """A register that multiplies readings: a transformer ratio, or a power of ten."""
+
+    power_of_ten: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisterReading(Cell):
+    """A reading. The meter's unit times `factor`, times the factors named in `times`, is ours.
+
+    What is not `plausible` (in our unit) is doubted.
+    """
+
+    factor: Decimal
+    times: tuple[str, ...]
+    plausible: Range
+
+    def value(self, words: tuple[int, ...], factors: Mapping[str, Decimal]) -> int | None:
+        """In the unit of the reading type; None when the meter says "not available"."""
+        number = self.format.value(words)
+        if number is None:
+            return None
+        for name in self.times:
+            number *= factors[name]
+        return int((number * self.factor).to_integral_value())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
-    """What tells this model: a text or number at one place, or a range that it lies in."""
+    """What tells a model: a text or number at one place, or a range that it lies in.
+
+    A text fits when it begins so.
+    """
 
     table: Table
     span: Span
     format: NumberFormat | None
     order: Order
-    equals: str | int | None
-    between: tuple[Decimal, Decimal] | None
+    equals: tuple[str | int, ...]
+    between: Range | None
 
     def fits(self, words: tuple[int, ...]) -> bool:
         if self.format is None:
-            return text(words, self.order) == self.equals
+            return text(words, self.order).startswith(tuple(map(str, self.equals)))
         value = self.format.value(words)
         if self.between is not None:
             low, high = self.between
             return value is not None and low <= value <= high
-        return value == self.equals
+        return value in self.equals
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SupplyRegisters:
+    """A relay by plain registers; each word means one thing and is written, never toggled."""
+
+    contacts: Cell | None
+    contacts_open: frozenset[int]
+    contacts_closed: frozenset[int]
+    order_at: int | None
+    open_word: int | None
+    permit_close_word: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockRegisters:
+    """A clock by plain registers, in the local time of `zone`."""
+
+    start: int
+    form: ClockForm
+    zone: tzinfo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """What one model understands. `prepay` names the block protocol of its token entry."""
+    """What one model understands.
+
+    `blocks` names the block protocol that carries tokens, supply, clock, events and history where
+    `can` tells them; else supply and clock are plain registers. Every probe must fit; then the
+    first of the variants whose probes fit is what is spoken to.
+    """
 
     name: ProfileName
     title: str
     source: str
+    verified: Verified
     can: Capability
-    prepay: str | None
-    probe: Probe
+    blocks: str | None
+    probes: tuple[Probe, ...]
+    factors: Mapping[str, Factor]
     readings: Mapping[ReadingType, RegisterReading]
-    max_read: int
-    max_hole: int
-    barriers: frozenset[int]
-
-    def reads(self, table: Table) -> tuple[Span, ...]:
-        """The few reads that fetch all readings of one table."""
-        spans = (reading.span for reading in self.readings.values() if reading.table is table)
-        return plan_reads(
-            spans, max_read=self.max_read, max_hole=self.max_hole, barriers=self.barriers
-        )
+    limits: Mapping[Table, Limits]
+    answer_s: float | None = None
+    supply: SupplyRegisters | None = None
+    clock: ClockRegisters | None = None
+    event_codes: Mapping[int, EventType] = field(default_factory=dict)
+    rates: int | None = None
+    variant: str | None = None
+    variants: tuple["Profile", ...] = ()

@@ -1,81 +1,103 @@
-"""Readings of a Modbus meter, by its profile; all that a meter without prepayment gives."""
+"""Readings of a Modbus meter by its profile, and what else plain registers offer: supply, clock."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import NoReturn
 
+from adapters.modbus.block_reads import BlockReads
 from adapters.modbus.frames import Table
-from adapters.modbus.profile import Profile, RegisterReading
+from adapters.modbus.plausibility import nonsense
+from adapters.modbus.profile import RegisterReading
+from adapters.modbus.register_clock import set_clock
+from adapters.modbus.register_supply import order_supply, read_supply
 from adapters.modbus.unit import Acquaintance, Unit
 from headend.commands import SetSupply
-from headend.errors import Unsupported
+from headend.errors import Misconfigured, Unsupported
 from headend.meters import Meter, StsConfiguration
 from headend.ports import Clock
-from headend.readings import Reading
+from headend.readings import Quality, Reading, ReadingType
 from headend.supply import Supply
 from headend.tokens import Token, TokenOutcome
-from protocols.modbus.blocks import Span
 
 
 class ReadingSession:
-    """A conversation with a meter that can be read and nothing else. Satisfies `ports.Session`."""
+    """A conversation with a meter of plain registers. Satisfies `ports.Session`."""
 
-    def __init__(
-        self, unit: Unit, meter: Meter, profile: Profile, *, known: Acquaintance, clock: Clock
-    ) -> None:
+    def __init__(self, unit: Unit, meter: Meter, *, known: Acquaintance, clock: Clock) -> None:
         self._unit = unit
         self._meter = meter
-        self._profile = profile
         self._known = known
+        self._profile = known.profile
+        model = f"{known.profile.name} {known.profile.variant or ''}"
+        self._reads = BlockReads(unit, model=model, limits=known.profile.limits)
         self._clock = clock
 
     async def read(self) -> Sequence[Reading]:
-        """What the meter gives of the profile's readings; "not available" is left out."""
+        """What the meter gives of the profile's readings; "not available" is left out.
+
+        An impossible value is told as suspect. Raises Misconfigured when many are impossible: then
+        this is another model, or its profile is wrong.
+        """
         taken_at = self._clock.now()
-        blocks = {table: await self._blocks(table) for table in Table}
-        received_at = self._clock.now()
         readings = []
-        for kind, source in self._profile.readings.items():
-            value = self._value(source, blocks[source.table])
-            if value is not None:
-                readings.append(
-                    Reading(
-                        tenant=self._meter.tenant,
-                        drn=self._meter.drn,
-                        type=kind,
-                        value=value,
-                        taken_at=taken_at,
-                        received_at=received_at,
-                    )
-                )
+        for table in Table:
+            sources = {k: r for k, r in self._profile.readings.items() if r.table is table}
+            words = await self._reads.read(table, [each.span for each in sources.values()])
+            for kind, source in sources.items():
+                value = self._value(source, words.get(source.span))
+                if value is not None:
+                    readings.append(self._reading(kind, source, value, taken_at))
+        self._doubt(readings)
         return readings
 
-    async def _blocks(self, table: Table) -> Mapping[Span, Sequence[int]]:
-        return {block: await self._unit.read(table, block) for block in self._profile.reads(table)}
+    def _value(self, source: RegisterReading, words: tuple[int, ...] | None) -> int | None:
+        return None if words is None else source.value(words, self._known.factors)
 
-    def _value(self, source: RegisterReading, blocks: Mapping[Span, Sequence[int]]) -> int | None:
-        block = next(block for block in blocks if block.covers(source.span))
-        value = source.format.value(block.words(source.span, blocks[block]))
-        if value is None:
-            return None
-        if source.exponent_at is not None:
-            value = value.scaleb(self._known.exponents[source.exponent_at])
-        return int(value.to_integral_value())
+    def _reading(
+        self, kind: ReadingType, source: RegisterReading, value: int, taken_at: datetime
+    ) -> Reading:
+        low, high = source.plausible
+        return Reading(
+            tenant=self._meter.tenant,
+            drn=self._meter.drn,
+            type=kind,
+            value=value,
+            taken_at=taken_at,
+            received_at=self._clock.now(),
+            quality=Quality.GOOD if low <= value <= high else Quality.SUSPECT,
+        )
+
+    def _doubt(self, readings: Sequence[Reading]) -> None:
+        impossible = [reading for reading in readings if reading.quality is Quality.SUSPECT]
+        if not nonsense(len(impossible), len(readings)):
+            return
+        self._unit.forget()
+        told = ", ".join(f"{each.type.name} {each.value}" for each in impossible[:3])
+        raise Misconfigured(
+            f"unit {self._unit.address}: {len(impossible)} of {len(readings)} readings are"
+            f" impossible for {self._profile.title} ({told}); check its address and profile"
+        )
+
+    async def supply(self) -> Supply:
+        if self._profile.supply is None or self._profile.supply.contacts is None:
+            self._refuse("does not tell its supply")
+        return await read_supply(self._unit, self._profile.supply, self._clock.now())
+
+    async def set_supply(self, order: SetSupply, *, order_id: str) -> None:
+        if self._profile.supply is None:
+            self._refuse("takes no supply orders")
+        await order_supply(self._unit, self._profile.supply, order, self._clock.now())
+
+    async def set_clock(self, now: datetime) -> None:
+        if self._profile.clock is None:
+            self._refuse("has no clock that we can set")
+        await set_clock(self._unit, self._profile.clock, now)
 
     async def enter_token(self, token: Token, *, attempt: int) -> TokenOutcome:
         self._refuse("takes no tokens")
 
     async def token_outcome(self, token: Token) -> TokenOutcome | None:
         self._refuse("takes no tokens")
-
-    async def supply(self) -> Supply:
-        self._refuse("does not tell its supply")
-
-    async def set_supply(self, order: SetSupply, *, order_id: str) -> None:
-        self._refuse("takes no supply orders")
-
-    async def set_clock(self, now: datetime) -> None:
-        self._refuse("has no clock that we can set")
 
     async def sts_configuration(self) -> StsConfiguration:
         self._refuse("holds no decoder key")

@@ -6,13 +6,12 @@ wrong before the command is written leaves nothing in doubt (NotSent). What goes
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Protocol, TypeVar
 
+from adapters.modbus.doubt import in_doubt, nothing_in_doubt
 from adapters.modbus.frames import Table
-from adapters.modbus.profile import Profile
 from adapters.modbus.readings import ReadingSession
 from adapters.modbus.stsm_key import key_held
 from adapters.modbus.stsm_supply import COMMANDS, REASONS, refusal_of, supply_of
@@ -26,7 +25,7 @@ from adapters.modbus.stsm_tokens import (
 )
 from adapters.modbus.unit import Acquaintance, Unit
 from headend.commands import SetSupply
-from headend.errors import Misconfigured, NoAnswer, NotSent, Refused, Unsupported, WireError
+from headend.errors import Misconfigured, NoAnswer, NotSent, Refused, Unsupported
 from headend.meters import Meter, StsConfiguration
 from headend.ports import Clock
 from headend.readings import CLOCK_DRIFT, Reading
@@ -56,14 +55,12 @@ _R = TypeVar("_R", bound=_Result)
 class StsmSession:
     """A conversation with one STSM meter. Satisfies `ports.Session`."""
 
-    def __init__(
-        self, unit: Unit, meter: Meter, profile: Profile, *, known: Acquaintance, clock: Clock
-    ) -> None:
+    def __init__(self, unit: Unit, meter: Meter, *, known: Acquaintance, clock: Clock) -> None:
         self._unit = unit
         self._meter = meter
         self._known = known
         self._clock = clock
-        self._readings = ReadingSession(unit, meter, profile, known=known, clock=clock)
+        self._readings = ReadingSession(unit, meter, known=known, clock=clock)
 
     async def read(self) -> Sequence[Reading]:
         """The readings of the profile."""
@@ -74,12 +71,12 @@ class StsmSession:
     async def enter_token(self, token: Token, *, attempt: int) -> TokenOutcome:
         """Write the token, then wait for the meter's judgement of it."""
         ident = request_id(token.id, attempt)
-        with _nothing_in_doubt():
+        with nothing_in_doubt():
             credit = signed(await self._read(stsm.CREDIT))
         words = stsm.token_entry(ident, token.digits, origin=stsm.Origin.HEADEND)
         shown = stsm.token_entry(ident, NO_DIGITS, origin=stsm.Origin.HEADEND)
         await self._unit.write(stsm.TOKEN_ENTRY.start, words, shown=shown)
-        with _in_doubt():
+        with in_doubt():
             judgement = await self._until_done(stsm.TOKEN_RESULT, stsm.TokenJudgement.of, ident)
         exponent = self._known.amount_exponent
         return judged(judgement, exponent, credit_before=scaled(credit, exponent))
@@ -153,7 +150,7 @@ class StsmSession:
             reason=REASONS[order.reason],
         )
         await self._unit.write(stsm.SUPPLY_ORDER.start, words)
-        with _in_doubt():
+        with in_doubt():
             outcome = await self._until_done(stsm.SUPPLY_RESULT, stsm.SupplyOutcome.of, ident)
         if outcome.answer != stsm.SupplyAnswer.DONE:
             raise refusal_of(outcome.answer)
@@ -167,7 +164,7 @@ class StsmSession:
             epoch, zone_minutes=int(zone.total_seconds()) // 60, mode=stsm.ClockMode.SET
         )
         await self._unit.write(stsm.CLOCK.start, words)
-        with _in_doubt():
+        with in_doubt():
             shown = await self._read(stsm.CLOCK_STATE)
         off_s = abs(unsigned(shown[:2]) - epoch)
         if off_s > CLOCK_DRIFT.total_seconds():
@@ -195,23 +192,3 @@ class StsmSession:
                     return result
             await asyncio.sleep(RESULT_POLL_S)
         raise NoAnswer(f"no result within {RESULT_WAIT_S:g} s of the command: {missing}")
-
-
-@contextmanager
-def _nothing_in_doubt() -> Iterator[None]:
-    """The command is not written yet: silence is harmless."""
-    try:
-        yield
-    except NoAnswer as exc:
-        raise NotSent(f"before the command was sent: {exc}") from exc
-
-
-@contextmanager
-def _in_doubt() -> Iterator[None]:
-    """The command is with the meter: whatever fails now, it may have been carried out."""
-    try:
-        yield
-    except NoAnswer:
-        raise
-    except WireError as exc:
-        raise NoAnswer(f"after the command was sent: {exc}") from exc

@@ -4,13 +4,16 @@ import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 from adapters.modbus.frames import Table
+from adapters.modbus.lessons import Lessons
 from adapters.modbus.line import ModbusLine
+from adapters.modbus.profile import Profile
 from headend.agenda import Urgency
 from headend.errors import NoAnswer
 from headend.meters import Drn, Meter, ProfileName
-from protocols.modbus.blocks import Span
+from protocols.modbus.blocks import Pace, Span
 
 # A meter can be swapped for another in the time of a coffee; asking again costs one read.
 BELIEVED_S = 3600.0
@@ -20,15 +23,15 @@ BELIEVED_S = 3600.0
 class Acquaintance:
     """What the first conversation with a meter found.
 
-    `exponents` are powers of ten by their register; `amount_exponent` that of its credit, which
-    is in `currency` (ISO 4217) or, where that is None, in units. `tells_details`: more of its
-    supply than the status block has.
+    `profile` is that of its variant. `factors` multiply readings; `amount_exponent` is that of its
+    credit, which is in `currency` (ISO 4217) or, where that is None, in units. `tells_details`:
+    more of its supply than the status block has.
     """
 
-    profile: ProfileName
+    profile: Profile
     drn: Drn
     currency: str | None = None
-    exponents: Mapping[int, int] = field(default_factory=dict)
+    factors: Mapping[str, Decimal] = field(default_factory=dict)
     amount_exponent: int = 0
     has_relay: bool = False
     tells_details: bool = False
@@ -39,7 +42,9 @@ class Memory:
 
     def __init__(self) -> None:
         self.known: Acquaintance | None = None
+        self.connection = 0
         self.answered_at = 0.0
+        self.lessons = Lessons()
 
 
 class Unit:
@@ -61,17 +66,35 @@ class Unit:
         self._memory = memory
         self._urgency = urgency
 
+    @property
+    def pace(self) -> Pace:
+        """What reading this meter costs, by what is known of its delay now."""
+        return self._line.pace(self.address)
+
+    @property
+    def lessons(self) -> Lessons:
+        """What this address taught of its registers."""
+        return self._memory.lessons
+
     def known(self, profile: ProfileName, meter: Meter) -> Acquaintance | None:
         """The acquaintance with this meter, if it can still be believed."""
         known = self._memory.known
         now = asyncio.get_running_loop().time()
         if known is None or now - self._memory.answered_at > BELIEVED_S:
             return None
+        if self._memory.connection != self._line.connections:
+            return None  # whoever plugged the line in again may have changed what hangs on it
         wanted = (profile, meter.drn, meter.currency)
-        return known if (known.profile, known.drn, known.currency) == wanted else None
+        return known if (known.profile.name, known.drn, known.currency) == wanted else None
 
     def remember(self, known: Acquaintance) -> None:
         self._memory.known = known
+        self._memory.connection = self._line.connections
+        self._memory.lessons.meet()
+
+    def forget(self) -> None:
+        """What answers is not believed any more: it is asked who it is before the next word."""
+        self._memory.known = None
 
     async def read(self, table: Table, span: Span) -> tuple[int, ...]:
         """Read registers; raises the errors of the wire."""

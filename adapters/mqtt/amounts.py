@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 
 from adapters.mqtt.counts import DROPPED
-from headend.currencies import ISO_NUMBERS
 from headend.readings import ReadingType
 
 MAX_VALUES = 64
@@ -18,30 +17,6 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_MS = 946_684_800_000  # 2000
 _LAST_MS = 4_102_444_800_000  # 2100
 MAX_TID = 2**24 - 1
-
-_ENERGY = {"Wh": 1, "kWh": 1_000, "MWh": 1_000_000}
-_POWER = {"W": 1, "kW": 1_000}
-_VOLTAGE = {"mV": 1, "V": 1_000}
-_CURRENT = {"mA": 1, "A": 1_000}
-_FREQUENCY = {"mHz": 1, "Hz": 1_000}
-_VOLUME = {"l": 1, "m3": 1_000}
-_MONEY = dict.fromkeys(ISO_NUMBERS, 1_000)
-_CREDIT = {"Wh": 1, "kWh": 1_000, "l": 1, "m3": 1_000, "min": 1_000} | _MONEY
-
-_UNITS: Mapping[ReadingType, Mapping[str, int]] = {
-    ReadingType.ENERGY_IMPORT_WH: _ENERGY,
-    ReadingType.ENERGY_EXPORT_WH: _ENERGY,
-    ReadingType.VOLUME_L: _VOLUME,
-    ReadingType.POWER_W: _POWER,
-    ReadingType.VOLTAGE_L1_MV: _VOLTAGE,
-    ReadingType.VOLTAGE_L2_MV: _VOLTAGE,
-    ReadingType.VOLTAGE_L3_MV: _VOLTAGE,
-    ReadingType.CURRENT_L1_MA: _CURRENT,
-    ReadingType.CURRENT_L2_MA: _CURRENT,
-    ReadingType.CURRENT_L3_MA: _CURRENT,
-    ReadingType.FREQUENCY_MHZ: _FREQUENCY,
-    ReadingType.CREDIT_LEFT_MILLI: _CREDIT,
-}
 
 
 def _names() -> Iterator[tuple[str, ReadingType]]:
@@ -72,13 +47,13 @@ def parse_values(values: Mapping[str, object]) -> dict[ReadingType, int]:
 def parse_value(kind: ReadingType, pair: object) -> int | None:
     """A pair of number and unit, rounded to the unit of the type; None if it makes no sense."""
     match pair:
-        case [number, str() as unit] if unit in _UNITS[kind]:
+        case [number, str() as unit] if unit in kind.units:
             amount = parse_number(number)
         case _:
             return None
     if amount is None:
         return None
-    value = int((amount * _UNITS[kind][unit]).quantize(Decimal(1), ROUND_HALF_EVEN))
+    value = int((amount * kind.units[unit]).quantize(Decimal(1), ROUND_HALF_EVEN))
     return value if abs(value) <= _MAX_INT else None
 
 

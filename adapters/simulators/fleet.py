@@ -6,14 +6,16 @@ which URL each bus is to be reached.
 
 import asyncio
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from adapters.simulators.fleet_description import (
+    DescriptionRefused,
     FleetDescription,
     GatewayDescription,
     LineDescription,
@@ -21,10 +23,11 @@ from adapters.simulators.fleet_description import (
 )
 from adapters.simulators.meter import SimulatedMeter
 from adapters.simulators.modbus_server import SimulatedLine
-from adapters.simulators.modbus_units import ModbusUnit
+from adapters.simulators.modbus_units import ModbusUnit, Registers
 from adapters.simulators.mqtt_meter import MqttGateway
 from adapters.simulators.plate import UNIT_PRICE_MILLI, MeterSettings, Plate
 from adapters.simulators.sdm_registers import EnergyMeter, SdmRegisters
+from adapters.simulators.sheet_registers import Sheet, SheetRegisters
 from adapters.simulators.stsm_registers import StsmRegisters
 from adapters.transport.address import SerialAddress
 from headend.meters import Service
@@ -52,6 +55,7 @@ COLUMNS = (
     "currency",
 )
 STSM, ENERGY, MQTT = "stsm", "eastron-sdm630", "amr-v1"
+PREPAID = {STSM, MQTT}
 # Tokens must be younger than the meter.
 AGE = timedelta(days=30)
 # Loads differ a little from meter to meter, and the same in every run.
@@ -70,7 +74,14 @@ class Fleet:
     or device cannot be had.
     """
 
-    def __init__(self, description: FleetDescription, *, clock: Clock) -> None:
+    def __init__(
+        self,
+        description: FleetDescription,
+        *,
+        clock: Clock,
+        sheets: Mapping[str, Sheet] | None = None,
+    ) -> None:
+        self._sheets = sheets or {}
         self.meters: dict[str, SimulatedMeter] = {}
         self.energy_meters: dict[str, EnergyMeter] = {}
         self.gateways: dict[str, MqttGateway] = {}
@@ -164,12 +175,12 @@ class Fleet:
                 "ti": f"{fleet.meters.tariff_index:02d}",
                 "kt": str(int(key.key_type)),
                 "ea": f"{fleet.meters.ea:02d}",
-                "keypad": "none" if profile == ENERGY else "meter",
+                "keypad": "meter" if profile in PREPAID else "none",
                 "usage_point": f"UP-{drn.serial}",
                 **contact,
                 "language": fleet.language,
                 "protected": "false",
-                "currency": "" if profile == ENERGY else fleet.meters.currency or "",
+                "currency": fleet.meters.currency or "" if profile in PREPAID else "",
             }
         )
 
@@ -187,19 +198,32 @@ class Fleet:
                 bus=description.name,
                 address=str(unit),
             )
-        for unit in range(len(units) + 1, len(units) + 1 + description.energy_meters):
-            drn = self._next_drn()
-            energy = EnergyMeter(self.clock.now(), load=self._load(drn))
-            self.energy_meters[drn.digits] = energy
-            units[unit] = ModbusUnit(SdmRegisters(energy), energy, energy.faults)
-            self._list(
-                drn,
-                ENERGY,
-                service=Service.ELECTRICITY,
-                bus=description.name,
-                address=str(unit),
-            )
+        for _ in range(description.energy_meters):
+            self._add_energy_meter(units, ENERGY, description.name, SdmRegisters)
+        for model, number in description.models.items():
+            registers = partial(SheetRegisters, sheet=self._sheet(model))
+            for _ in range(number):
+                self._add_energy_meter(units, model, description.name, registers)
         return SimulatedLine(units, clock=self.clock)
+
+    def _add_energy_meter(
+        self,
+        units: dict[int, ModbusUnit],
+        model: str,
+        bus: str,
+        registers: Callable[[EnergyMeter], Registers],
+    ) -> None:
+        unit, drn = len(units) + 1, self._next_drn()
+        energy = EnergyMeter(self.clock.now(), load=self._load(drn))
+        self.energy_meters[drn.digits] = energy
+        units[unit] = ModbusUnit(registers(energy), energy, energy.faults)
+        self._list(drn, model, service=Service.ELECTRICITY, bus=bus, address=str(unit))
+
+    def _sheet(self, model: str) -> Sheet:
+        if model not in self._sheets:
+            known = ", ".join(self._sheets) or "none"
+            raise DescriptionRefused(f"no model that is only read is called {model!r}: {known}")
+        return self._sheets[model]
 
     def _gateway(self, description: GatewayDescription) -> MqttGateway:
         meters = [self._meter(description.service) for _ in range(description.meters)]

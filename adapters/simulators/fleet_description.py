@@ -52,7 +52,8 @@ class Way(StrEnum):
 class LineDescription(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One Modbus line.
 
-    `device` is the port of way serial. STSM meters have unit ids from 1 on, energy meters follow.
+    `device` is the port of way serial. STSM meters have unit ids from 1 on, energy meters follow,
+    and then those of `models`, a count for each model by its name.
     """
 
     name: Name
@@ -62,6 +63,7 @@ class LineDescription(_Part, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     device: str | None = None
     meters: Annotated[int, msgspec.Meta(ge=0, le=MAX_UNITS)] = 1
     energy_meters: Annotated[int, msgspec.Meta(ge=0, le=MAX_UNITS)] = 0
+    models: dict[str, Annotated[int, msgspec.Meta(ge=1, le=MAX_UNITS)]] = {}
     service: Service = Service.ELECTRICITY
 
 
@@ -167,6 +169,6 @@ def _check(description: FleetDescription) -> None:
     for line in description.lines:
         if (line.way is Way.SERIAL) is (line.device is None):
             raise DescriptionRefused(f"line {line.name}: a device belongs to way serial")
-        if line.meters + line.energy_meters > MAX_UNITS:
+        if line.meters + line.energy_meters + sum(line.models.values()) > MAX_UNITS:
             raise DescriptionRefused(f"line {line.name}: at most {MAX_UNITS} units")
     description.vending_key()

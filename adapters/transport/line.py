@@ -19,7 +19,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
 
-from adapters.transport.address import SerialAddress, parse_address
+from adapters.transport.address import Address, SerialAddress, parse_address
 from adapters.transport.base import TransportLost
 from adapters.transport.ear import BABBLE_BYTES, Ear
 from adapters.transport.exchange import Answer, Exchange, Garbled, R, strip_echo
@@ -72,6 +72,16 @@ class Line:
         self._made_at: float | None = None
         self.stations = Stations(ceiling_s=timeout_s)
         self.recorder = Recorder()
+
+    @property
+    def address(self) -> Address:
+        """What the line is reached by."""
+        return self._address
+
+    @property
+    def connections(self) -> int:
+        """How often it was opened."""
+        return self._link.connections
 
     async def ask(self, exchange: Exchange[R], *, urgency: Urgency = Urgency.READING) -> R:
         """Have one question answered, when its turn comes; the turn ends with it.

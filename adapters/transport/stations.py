@@ -44,6 +44,11 @@ class Stations:
             station = self._stations[name] = Station()
         return station
 
+    def delay_s(self, name: str) -> float | None:
+        """How long this slave usually takes to begin its reply; None before the first."""
+        station = self._stations.get(name)
+        return None if station is None else station.delays.median_s
+
     def timeout_s(self, name: str) -> float:
         """How long to wait for the beginning of a reply, as it is known now."""
         if not self._learning:

@@ -21,13 +21,18 @@ from api.simulation import (
     demo_fleet,
     described_fleet,
     lines_of,
+    model_fleet,
     running_fleet,
     settings_toml,
     vending_keys_toml,
 )
 
-EPILOG = "Example: headend simulate --demo-fleet --csv meters.csv --keys keys.toml"
+EPILOG = (
+    "Example: headend simulate --demo-fleet --csv meters.csv --keys keys.toml\n\n"
+    "Example: headend simulate --model eastron-sdm120 --listen 127.0.0.1:5020"
+)
 PRIVATE = 0o600
+MAX_PORT = 65535
 
 
 def simulate_command(
@@ -39,6 +44,16 @@ def simulate_command(
     demo: Annotated[
         bool, typer.Option("--demo-fleet", help="The fleet of `headend demo` instead.")
     ] = False,
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="Meters of one model, as `models list` names them."),
+    ] = None,
+    meters: Annotated[
+        int, typer.Option(help="How many of that model, unit ids from 1 on.", min=1, max=247)
+    ] = 1,
+    listen: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="Where they answer; port 0 takes a free one.")
+    ] = "127.0.0.1:0",
     csv: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Write the meters, for `headend meters import`."),
@@ -54,12 +69,23 @@ def simulate_command(
     Lines on standard input set faults, type tokens and show meters; `help` lists them. With --json
     each line that is told is one JSON object.
     """
-    if (description is None) is not demo:
-        raise typer.BadParameter("name a description, or take --demo-fleet")
+    if (description is not None) + demo + (model is not None) != 1:
+        raise typer.BadParameter("name a description, or take --demo-fleet, or --model")
     with told():
-        fleet = described_fleet(description) if description else demo_fleet(DEFAULT_TENANT)
+        if model is not None:
+            host, port = _place(listen)
+            fleet = model_fleet(model, meters=meters, host=host, port=port)
+        else:
+            fleet = described_fleet(description) if description else demo_fleet(DEFAULT_TENANT)
         configure_logs(level="WARNING")
         asyncio.run(_simulate(fleet, csv=csv, keys=keys, embedded=demo, as_json=as_json))
+
+
+def _place(listen: str) -> tuple[str, int]:
+    host, _, port = listen.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > MAX_PORT:
+        raise typer.BadParameter("write --listen as HOST:PORT, such as 127.0.0.1:5020")
+    return host, int(port)
 
 
 async def _simulate(

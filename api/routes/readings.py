@@ -17,10 +17,14 @@ router = APIRouter(prefix="/v1", tags=["readings"])
 
 
 class ReadingTold(Told):
-    """One value, in the unit that ends the name of its type; `obis` where the standard has one."""
+    """One value, in the unit that ends the name of its type.
+
+    `obis` (IEC 62056-6-1) and `cim` (IEC 61968-9) where the standard has a code for it.
+    """
 
     type: Annotated[ReadingType, grows(ReadingType)]
     obis: str | None
+    cim: str | None
     value: int
     quality: Annotated[Quality, grows(Quality)]
     taken_at: datetime
@@ -31,6 +35,7 @@ class ReadingTold(Told):
         return cls(
             type=reading.type,
             obis=reading.type.obis,
+            cim=reading.type.cim,
             value=reading.value,
             quality=reading.quality,
             taken_at=reading.taken_at,

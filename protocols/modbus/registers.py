@@ -60,6 +60,18 @@ _SIGNED = frozenset({Encoding.S16, Encoding.S32, Encoding.S48, Encoding.S64})
 _BCD = frozenset({Encoding.BCD16, Encoding.BCD32, Encoding.BCD64})
 
 
+def number_range(encoding: Encoding) -> tuple[int, int] | None:
+    """The least and the greatest integer; None for floats, which have no useful ends."""
+    bits = _BITS[encoding]
+    if encoding in _SIGNED:
+        return -(1 << bits - 1), (1 << bits - 1) - 1
+    if encoding in _BCD:
+        return 0, 10 ** (bits // 4) - 1
+    if encoding in {Encoding.FLOAT32, Encoding.FLOAT64}:
+        return None
+    return 0, (1 << bits) - 1
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NumberFormat:
     """How to read a number: its value is what the words say, times `scale`.
@@ -87,12 +99,39 @@ class NumberFormat:
         number = _number(raw, self.encoding)
         return None if number is None else _EXACT.multiply(number, self.scale)
 
+    def words(self, value: Decimal | None) -> tuple[int, ...]:
+        """The registers that say this value, or the nearest they can; None is "not available".
+
+        Raises ValueError for a value that they cannot hold.
+        """
+        if value is None:
+            return raw_words(self._unavailable(), self.order)
+        number = _EXACT.divide(value, self.scale)
+        return raw_words(_raw(number, self.encoding), self.order)
+
+    def _unavailable(self) -> bytes:
+        size = 2 * self.encoding.words
+        if self.invalid:
+            return min(self.invalid).to_bytes(size)
+        if self.encoding in {Encoding.FLOAT32, Encoding.FLOAT64}:
+            return _raw(Decimal("NaN"), self.encoding)
+        raise ValueError(f"{self.encoding} has no number for what is not available")
+
 
 def wire_bytes(words: Sequence[int], order: Order = Order.ABCD) -> bytes:
     """The bytes of the words, most significant first."""
     ordered = reversed(words) if order in (Order.CDAB, Order.DCBA) else words
     byte_order = ">" if order in (Order.ABCD, Order.CDAB) else "<"
     return struct.pack(f"{byte_order}{len(words)}H", *ordered)
+
+
+def raw_words(raw: bytes, order: Order = Order.ABCD) -> tuple[int, ...]:
+    """The words that `wire_bytes` reads as these bytes."""
+    byte_order = ">" if order in (Order.ABCD, Order.CDAB) else "<"
+    if order in (Order.CDAB, Order.DCBA):
+        pairs = [raw[at : at + 2] for at in range(0, len(raw), 2)]
+        raw = b"".join(reversed(pairs))
+    return struct.unpack(f"{byte_order}{len(raw) // 2}H", raw)
 
 
 def unsigned(words: Sequence[int]) -> int:
@@ -133,6 +172,23 @@ def _number(raw: bytes, encoding: Encoding) -> Decimal | None:
     if encoding in _BCD:
         return Decimal(raw.hex()) if raw.hex().isdecimal() else None
     return Decimal(int.from_bytes(raw, signed=encoding in _SIGNED))
+
+
+def _raw(number: Decimal, encoding: Encoding) -> bytes:
+    if encoding in {Encoding.FLOAT32, Encoding.FLOAT64}:
+        form = ">f" if encoding is Encoding.FLOAT32 else ">d"
+        try:
+            return struct.pack(form, float(number))
+        except OverflowError as exc:
+            raise ValueError(f"{encoding} cannot hold {number}") from exc
+    whole = int(number.to_integral_value())
+    size = 2 * encoding.words
+    try:
+        if encoding in _BCD:
+            whole = int(str(whole), 16) if whole >= 0 else whole
+        return whole.to_bytes(size, signed=encoding in _SIGNED)
+    except OverflowError as exc:
+        raise ValueError(f"{encoding} cannot hold {whole}") from exc
 
 
 def _float64(raw: bytes) -> Decimal | None:

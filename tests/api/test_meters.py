@@ -321,6 +321,7 @@ async def test_readings_are_told_newest_first(office: Office, caller: Caller):
     assert told["items"][0] == {
         "type": "energy_import_wh",
         "obis": "1-0:1.8.0",
+        "cim": "0.0.0.1.1.1.12.0.0.0.0.0.0.0.0.0.72.0",
         "value": 2000,
         "quality": "good",
         "taken_at": "2026-03-01T12:02:00Z",

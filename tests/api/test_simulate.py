@@ -147,9 +147,32 @@ def test_people_are_told_what_to_put_into_the_settings(description: Path):
     assert 'framing = "rtu"' in told
 
 
+def test_a_model_can_be_tried_without_hardware():
+    with simulated("--model", "eastron-sdm120", "--meters", "2", "--json") as running:
+        told = heard(running)
+        port = int(told["buses"]["modbus-tcp"].rpartition(":")[2])
+        with ModbusTcpClient("127.0.0.1", port=port, timeout=2) as client:
+            answer = client.read_input_registers(0x46, count=2, device_id=2)
+        running.send_signal(signal.SIGINT)
+        assert running.wait(timeout=20) == 0
+    assert answer.registers == [0x4248, 0]  # 50 Hz
+    assert [(m["profile"], m["address"], m["keypad"]) for m in told["meters"]] == [
+        ("eastron-sdm120", "1", "none"),
+        ("eastron-sdm120", "2", "none"),
+    ]
+
+
+def test_a_model_that_is_not_known_is_refused():
+    ran = refused("--model", "acme-m1")
+    assert ran.exit_code == 1
+    assert "no model that is only read is called 'acme-m1': abb-b21" in ran.stderr
+    assert refused("--model", "abb-b21", "--listen", "somewhere").exit_code == 2
+
+
 def test_one_fleet_has_to_be_named(description: Path):
     assert refused().exit_code == 2
     assert refused(description, "--demo-fleet").exit_code == 2
+    assert refused("--model", "abb-b21", "--demo-fleet").exit_code == 2
 
 
 @pytest.mark.parametrize(

@@ -56,3 +56,32 @@ def test_power_may_fall():
 def test_what_the_meter_itself_calls_stale_stays_stale():
     stale = a_reading(1, minutes=1, quality=Quality.STALE)
     assert judge(stale, a_reading(1000)) is Quality.STALE
+
+
+def test_every_reading_type_has_codes_of_its_own():
+    electricity = [kind for kind in ReadingType if kind.obis is not None]
+    assert len({kind.obis for kind in electricity}) == len(electricity) == len(ReadingType) - 2
+    assert len({kind.cim for kind in ReadingType}) == len(ReadingType)
+
+
+def test_a_reading_type_says_what_it_is_in_the_words_of_the_standards():
+    assert ReadingType.ENERGY_IMPORT_WH.cim == "0.0.0.1.1.1.12.0.0.0.0.0.0.0.0.0.72.0"
+    assert ReadingType.VOLTAGE_L2_MV.obis == "1-0:52.7.0"
+    assert ReadingType.VOLTAGE_L2_MV.cim == "0.0.0.6.0.1.54.0.0.0.0.0.0.0.65.-3.29.0"
+    assert ReadingType.ENERGY_IMPORT_T2_WH.cim == "0.0.0.1.1.1.12.0.0.0.0.2.0.0.0.0.72.0"
+    assert ReadingType.CREDIT_LEFT_MILLI.cim is None
+
+
+def test_each_reading_type_is_told_in_units_of_its_kind():
+    assert all(kind.units for kind in ReadingType)
+    assert ReadingType.ENERGY_EXPORT_WH.units["kWh"] == 1000
+    assert ReadingType.CREDIT_LEFT_MILLI.units["ZAR"] == 1000
+    assert "kWh" not in ReadingType.POWER_W.units
+
+
+def test_registers_that_only_rise_are_those_of_energy_and_volume():
+    assert ReadingType.ENERGY_IMPORT_L3_WH.cumulative
+    assert ReadingType.REACTIVE_EXPORT_VARH.cumulative
+    assert not ReadingType.ENERGY_NET_WH.cumulative
+    assert not ReadingType.ENERGY_IMPORT_DAY_WH.cumulative
+    assert not ReadingType.POWER_W.cumulative

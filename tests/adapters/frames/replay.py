@@ -1,7 +1,8 @@
 """Replays a `.frames` file: `> hex` is what we must send, `< hex` what then comes.
 
-`< silence` is a reply that never comes; whatever follows two blanks is a remark; `#` begins a line
-that is one. Time is the event loop's, so that a replay may run on virtual time.
+`< silence` is a reply that never comes; `= reading_type value` is what the exchange means; whatever
+follows two blanks is a remark; `#` begins a line that is one. Time is the event loop's, so that a
+replay may run on virtual time.
 """
 
 import asyncio
@@ -9,9 +10,17 @@ import re
 from pathlib import Path
 
 from adapters.transport.address import Address
+from headend.readings import ReadingType
 
 FRAMES = Path(__file__).parent
 _LINE = re.compile(r"([<>]) (silence|(?:[0-9a-f]{2} ?)+)(?:\s{2,}.*)?$")
+
+
+def meaning(name: str) -> dict[ReadingType, int]:
+    """The readings that a file says its exchange means."""
+    lines = (FRAMES / f"{name}.frames").read_text().splitlines()
+    pairs = (line[1:].split() for line in lines if line.startswith("="))
+    return {ReadingType(kind): int(value) for kind, value, *_ in pairs}
 
 
 class Replay:
@@ -19,7 +28,7 @@ class Replay:
 
     def __init__(self, name: str) -> None:
         lines = (FRAMES / f"{name}.frames").read_text().splitlines()
-        self._lines = [_parsed(line) for line in lines if not line.startswith("#")]
+        self._lines = [_parsed(line) for line in lines if line[:1] not in {"#", "="}]
 
     async def open(self, address: Address) -> "Replay":
         return self

@@ -7,9 +7,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from adapters.modbus.exceptions import RegistersRefused
 from adapters.modbus.frames import Table
 from adapters.modbus.line import ModbusLine
-from headend.errors import Misconfigured, NoAnswer, NotSent, Unsupported, WireError
+from headend.errors import NoAnswer, NotSent, Unsupported, WireError
 from protocols.modbus.blocks import Span
 from tests.adapters.modbus.slaves import (
     Pieces,
@@ -151,8 +152,8 @@ async def test_a_babbling_line_is_left_and_the_noise_dropped():
     ("code", "error"),
     [
         (1, Unsupported),
-        (2, Unsupported),
-        (3, Misconfigured),
+        (2, RegistersRefused),
+        (3, RegistersRefused),
         (4, NoAnswer),
         (5, NoAnswer),
         (6, NotSent),

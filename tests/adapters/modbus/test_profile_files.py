@@ -6,18 +6,23 @@ from pathlib import Path
 import pytest
 
 from adapters.modbus.frames import Table
-from adapters.modbus.profile_files import MalformedProfile, load_profile, load_profiles
+from adapters.modbus.profile import Verified
+from adapters.modbus.profile_faults import MalformedProfile
+from adapters.modbus.profile_files import SHIPPED, load_profile, load_profiles
+from headend.events import EventType
 from headend.meters import Capability, ProfileName
 from headend.readings import ReadingType
-from protocols.modbus.blocks import Span
+from protocols.modbus.blocks import Limits, Span
 from protocols.modbus.registers import Encoding, NumberFormat, Order
 
 GOOD = """\
 format   = 1
 title    = "A meter"
 source   = "A manual"
-can      = ["READ"]
-max_hole = 4
+verified = "vendor"
+
+[limits]
+holding  = 60
 barriers = [0x20]
 
 [probe]
@@ -25,39 +30,70 @@ holding = 0x0000
 decode  = "u16"
 equals  = 42
 
+[factors.ct]
+holding = 0x0005
+decode  = "u16"
+
 [readings.ENERGY_IMPORT_WH]
 holding  = 0x0010
 decode   = "s32"
 order    = "CDAB"
 scale    = 0.1
 invalid  = [0x7FFFFFFF]
-exponent = 0x0005
+unit     = "kWh"
+times    = ["ct"]
 
 [readings.POWER_W]
-input  = 0x0010
-decode = "float32"
+input     = 0x0010
+decode    = "u16"
+plausible = [0, 5000]
+"""
+SECTIONS = """\
+
+[supply.contacts]
+holding = 0x0030
+decode  = "u16"
+open    = [0]
+closed  = [1]
+
+[supply.order]
+holding      = 0x0031
+open         = 0x00AA
+permit_close = 0x0055
+
+[clock]
+holding = 0x0040
+decode  = "ymdhms"
+zone    = "Africa/Lagos"
+
+[tariff]
+rates = 2
+
+[events]
+protocol = "stsm"
+codes    = { "F001" = "MAGNET" }
 """
 
 
-def loaded(folder: Path, text: str):
-    path = folder / "a-meter.toml"
+def loaded(folder: Path, text: str, name: str = "a-meter"):
+    path = folder / f"{name}.toml"
     path.write_text(text)
     return load_profile(path)
 
 
-def test_the_shipped_profiles():
+def test_every_shipped_profile_says_what_it_rests_on():
     profiles = load_profiles()
-    assert profiles.keys() == {"stsm", "eastron-sdm630"}
+    assert len(profiles) >= 17
+    assert all(profile.source and profile.title for profile in profiles.values())
     assert Capability.ENTER_TOKEN in profiles[ProfileName("stsm")].can
     assert Capability.CREDIT_REGISTER in profiles[ProfileName("stsm")].can
     assert profiles[ProfileName("eastron-sdm630")].can is Capability.READ
-    assert all(profile.source for profile in profiles.values())
+    assert {profile.verified for profile in profiles.values()} <= set(Verified)
 
 
-def test_an_sdm630_is_read_in_two_reads_it_can_bear():
-    profile = load_profiles()[ProfileName("eastron-sdm630")]
-    assert profile.reads(Table.INPUT) == (Span(0x00, 12), Span(0x34, 24))
-    assert profile.max_read == 60
+@pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.toml")), ids=lambda path: path.stem)
+def test_a_shipped_profile_explains_its_traps(path: Path):
+    assert path.read_text().startswith("# ")
 
 
 def test_a_profile_says_where_and_how(tmp_path: Path):
@@ -65,13 +101,28 @@ def test_a_profile_says_where_and_how(tmp_path: Path):
     assert profile.name == "a-meter"
     reading = profile.readings[ReadingType.ENERGY_IMPORT_WH]
     assert (reading.table, reading.span) == (Table.HOLDING, Span(0x10, 2))
-    assert reading.exponent_at == 5
+    assert (reading.factor, reading.times) == (Decimal(1000), ("ct",))
     assert reading.format == NumberFormat(
         encoding=Encoding.S32,
         order=Order.CDAB,
         scale=Decimal("0.1"),
         invalid=frozenset({0x7FFFFFFF}),
     )
+    assert reading.value((0x0007, 0), {"ct": Decimal(50)}) == 35_000
+    assert profile.readings[ReadingType.POWER_W].plausible == (0, 5000)
+    assert profile.limits[Table.HOLDING] == Limits(max_read=60, barriers=frozenset({0x20}))
+
+
+def test_sections_say_what_a_meter_can_do(tmp_path: Path):
+    profile = loaded(tmp_path, GOOD + SECTIONS)
+    asked = Capability.READ | Capability.SUPPLY | Capability.SUPPLY_ORDER | Capability.CLOCK
+    assert profile.can == asked | Capability.EVENTS
+    assert profile.supply is not None
+    assert (profile.supply.order_at, profile.supply.open_word) == (0x31, 0xAA)
+    assert profile.clock is not None
+    assert profile.clock.start == 0x40
+    assert profile.rates == 2
+    assert profile.event_codes == {0xF001: EventType.MAGNET}
 
 
 @pytest.mark.parametrize(
@@ -79,8 +130,10 @@ def test_a_profile_says_where_and_how(tmp_path: Path):
     [
         ('decode = "u16"\nequals = 42', (42,), True),
         ('decode = "u16"\nequals = 42', (43,), False),
+        ('decode = "u16"\nequals = [42, 43]', (43,), True),
         ('decode = "text"\nwords = 2\nequals = "STSM"', (0x5354, 0x534D), True),
         ('decode = "text"\nwords = 2\nequals = "STSM"', (0x5354, 0x5354), False),
+        ('decode = "text"\nwords = 2\nequals = ["B23", "B24"]', (0x4232, 0x3420), True),
         ('decode = "float32"\nbetween = [45, 65]', (0x4248, 0), True),
         ('decode = "float32"\nbetween = [45, 65]', (0x449A, 0), False),
         ('decode = "float32"\nbetween = [45, 65]', (0x7FC0, 0), False),
@@ -88,38 +141,63 @@ def test_a_profile_says_where_and_how(tmp_path: Path):
 )
 def test_a_probe_fits_its_model(tmp_path: Path, probe: str, words: tuple[int, ...], fits: bool):
     text = GOOD.replace('decode  = "u16"\nequals  = 42', probe)
-    assert loaded(tmp_path, text).probe.fits(words) is fits
+    (only,) = loaded(tmp_path, text).probes
+    assert only.fits(words) is fits
+
+
+# --- mistakes -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("was", "becomes", "complaint"),
     [
+        # the file
         ("format   = 1", "format   = 2", r":1:1: this version reads format 1, not 2"),
-        ("max_hole = 4", "max_hole = = 4", r":5:12: Invalid value"),
-        ("max_hole = 4", "max_holes = 4", r":5:1: .*unknown field `max_holes`"),
-        ("max_hole = 4", "max_read = 126", r":5:1: .*125"),
-        ('"READ"]', '"READ", "FLY"]', r":4:1: 'FLY' is none of READ, "),
-        ('"READ"]', '"NONE"]', r":4:1: 'NONE'"),
-        ('"READ"]', '"CREDIT_REGISTER"]', r":4:1: CREDIT_REGISTER needs the reading CREDIT_LEFT"),
-        ('"READ"]', '"SUPPLY"]', r':4:1: tokens, supply, clock and key need "prepay"'),
-        ("max_hole = 4", 'prepay = "acme"', r":5:1: 'acme' is none of stsm"),
-        ('source   = "A manual"\n', "", r":1:1: .*missing required field `source`"),
-        ("[probe]\nholding = 0x0000", "[probe]", r":8:2: give the address"),
-        ("[probe]\n", "[probe]\ninput = 1\n", r":8:2: give the address"),
-        ("equals  = 42", "", r':8:2: a probe says either "equals" or "between"'),
-        ("equals  = 42", 'equals  = "x"', r":11:1: compare a text with a text"),
-        ('"u16"\nequals  = 42', '"text"\nequals  = "x"', r':8:2: a text needs "words"'),
-        ("equals  = 42", "equals  = 42\nwards = 1", r":12:1: .*unknown field `wards`"),
-        ("ENERGY_IMPORT_WH", "ENERGY", r":13:2: 'ENERGY' is no reading type"),
-        ('"s32"', '"s33"', r":15:1: 's33' is none of u16, "),
-        ('"CDAB"', '"CABD"', r":16:1: Invalid enum value 'CABD'"),
-        ("scale    = 0.1", "scale    = 0", r":17:1: a scale is a number other than 0"),
-        ("scale    = 0.1", 'scale    = "x"', r":17:1: Invalid decimal"),
-        ("0x0010\ndecode   =", "0xFFFF\ndecode   =", r":14:1: the registers end after 0xFFFF"),
-        ("barriers = [0x20]", "barriers = [0x11]", r":13:2: the value at 0x0010 lies across"),
-        ("barriers = [0x20]", "max_read = 1", r":13:2: 2 registers at 0x0010: this meter gives 1"),
-        ("input  = 0x0010", "holding  = 0x0011", r":21:2: 0x0011 belongs to another reading"),
-        ("can      = [", "can      = ", r":4:"),
+        ("holding  = 60", "holding  = = 60", r":7:12: Invalid value"),
+        ("[limits]", "[limits]\nholding = 1", r":8:\d+: Cannot overwrite a value"),
+        ("[readings.POWER_W]", "[readings.ENERGY_IMPORT_WH]", r":28:\d+: Cannot declare"),
+        ("holding  = 60", "wards    = 60", r":7:1: unknown key `wards`; known are holding, "),
+        ("holding  = 60", "holding  = 126", r":7:1: .*<= 125.*got 126"),
+        ("holding  = 60", 'holding  = "60"', r":7:1: .*got `str`"),
+        ('source   = "A manual"\n', "", r":1:1: missing required key `source`"),
+        ('"vendor"', '"hearsay"', r":4:1: 'hearsay' is none of bench, log, "),
+        ("[limits]", "[limit]", r":6:2: unknown key `limit`"),
+        # a probe
+        ("holding = 0x0000", "", r":10:2: give the address"),
+        ("holding = 0x0000", "holding = 0\ninput = 0", r":10:2: give the address"),
+        ("equals  = 42", "", r':10:2: a probe says what it expects: either "equals" or "between"'),
+        ("equals  = 42", "equals = 42\nbetween = [1, 2]", r":10:2: a probe says what it expects"),
+        ("equals  = 42", "equals  = []", r":13:1: compare a text with a text"),
+        ("equals  = 42", 'equals  = "x"', r":13:1: compare a text with a text"),
+        ("equals  = 42", "between = [3, 2]", r":13:1: a range goes from low to high"),
+        ('"u16"\nequals  = 42', '"text"\nequals  = "x"', r':10:2: a text needs "words"'),
+        ('"u16"\nequals  = 42', '"u17"\nequals  = 42', r":12:1: 'u17' is none of u16, "),
+        ("equals  = 42", "equals  = 42\nwords = 2", r":14:1: u16 takes 1 registers"),
+        ("equals  = 42", "equals  = 42\nwards = 1", r":14:1: unknown key `wards`"),
+        # a factor
+        ("[factors.ct]", "[factors.CT]", r":15:10: .*got 'CT'"),
+        ('times    = ["ct"]', 'times    = ["ct", "vt"]', r":26:19: no factor is called 'vt'"),
+        # a reading
+        ("ENERGY_IMPORT_WH", "ENERGY", r":19:11: 'ENERGY' is no reading type"),
+        ('"s32"', '"s33"', r":21:1: 's33' is none of u16, "),
+        ('"s32"', '"s32"\nwords = 1', r":22:1: s32 takes 2 registers, not 1"),
+        ('"CDAB"', '"CABD"', r":22:1: 'CABD' is none of ABCD, "),
+        ("scale    = 0.1", "scale    = 0", r":23:1: a scale is a number other than 0"),
+        ("scale    = 0.1", 'scale    = "x"', r":23:1: .*decimal"),
+        ("0x7FFFFFFF", "0x7FFFFFFFFF", r":24:13: 0x7fffffffff does not fit into 2 registers"),
+        ("0x7FFFFFFF", "0, -1", r":24:16: .*>= 0.*got -1"),
+        ('"kWh"', '"kvarh"', r":25:1: 'kvarh' is no unit of ENERGY_IMPORT_WH; known are .*kWh"),
+        ("0x0010\ndecode   =", "0xFFFF\ndecode   =", r":20:1: the registers end after 0xFFFF"),
+        ("[0, 5000]", "[5000, 0]", r":31:1: a range goes from low to high"),
+        ("[0, 5000]", "[-100, 5000]", r":31:1: u16 is never below 0; is it s16\?"),
+        ("[0, 5000]", "[70000, 80000]", r":31:1: u16 cannot say any of it"),
+        ("[0, 5000]", "[0]", r":31:1: .*length 2"),
+        # registers that meet
+        ("input     = 0x0010", "holding   = 0x0011", r":28:11: holding 0x0011 belongs to ENERGY"),
+        ("holding = 0x0005", "holding = 0x0011", r":15:10: holding 0x0011 belongs to ENERGY"),
+        ("[0x20]", "[0x11]", r":19:11: the value at 0x0010 lies across a barrier"),
+        ("holding  = 60", "holding  = 1", r":19:11: 2 registers at 0x0010: this meter gives 1 at"),
+        ("ENERGY_IMPORT_WH", "ENERGY_IMPORT_T1_WH", r":19:11: it counts rate 1; .* has none"),
     ],
 )
 def test_a_mistake_is_told_with_its_place(tmp_path: Path, was: str, becomes: str, complaint: str):
@@ -128,14 +206,179 @@ def test_a_mistake_is_told_with_its_place(tmp_path: Path, was: str, becomes: str
         loaded(tmp_path, GOOD.replace(was, becomes, 1))
 
 
-def test_reading_needs_readings(tmp_path: Path):
-    with pytest.raises(MalformedProfile, match=r":4:1: READ needs readings"):
-        loaded(tmp_path, GOOD[: GOOD.index("[readings.")])
+@pytest.mark.parametrize(
+    ("was", "becomes", "complaint"),
+    [
+        ("closed  = [1]", "closed  = [1, 0]", r":\d+:1: 0 cannot mean both open and closed"),
+        ("closed  = [1]", "closed  = []", r":\d+:1: .*length >= 1"),
+        ("0x0055", "0x00AA", r":\d+:1: one word cannot both open and permit closing"),
+        ("open         = 0x00AA\npermit_close = 0x0055", "", r':\d+:\d+: an order is "open" or'),
+        ("= 0x0031", "= 0x0010", r":\d+:1: writing there would change ENERGY_IMPORT_WH"),
+        ("= 0x0040", "= 0x000F", r":\d+:1: writing there would change ENERGY_IMPORT_WH"),
+        ("[clock]", '[clock]\nprotocol = "stsm"', r":\d+:2: a clock goes either by"),
+        ('decode  = "ymdhms"\n', "", r":\d+:2: a clock goes either by"),
+        ("Africa/Lagos", "Africa/Nowhere", r":\d+:1: 'Africa/Nowhere' is no time zone"),
+        ("[supply.order]", '[supply]\nprotocol = "stsm"\n[supply.order]', r":\d+:\d+: supply goes"),
+        ("rates = 2", "rates = 0", r":\d+:1: .*>= 1"),
+        ('protocol = "stsm"', 'protocol = "acme"', r":\d+:1: .*got 'acme'"),
+        ('"MAGNET"', '"MAGNETS"', r":\d+:\d+: 'MAGNETS' is no event type"),
+        ('"F001"', '"F1"', r":\d+:\d+: .*got 'F1'"),
+    ],
+)
+def test_a_mistake_in_a_section_is_told_with_its_place(
+    tmp_path: Path, was: str, becomes: str, complaint: str
+):
+    assert was in SECTIONS
+    with pytest.raises(MalformedProfile, match=rf"a-meter\.toml{complaint}"):
+        loaded(tmp_path, GOOD + SECTIONS.replace(was, becomes, 1))
+
+
+def test_every_mistake_of_a_file_is_told_at_once(tmp_path: Path):
+    text = GOOD.replace('"s32"', '"s33"').replace('"kWh"', "7").replace("holding  = 60", "hold = 1")
+    with pytest.raises(MalformedProfile) as caught:
+        loaded(tmp_path, text)
+    lines = [fault.place.line for fault in caught.value.faults]
+    assert lines == [7, 21, 25]
+    assert len(str(caught.value).splitlines()) == 3
+
+    text = GOOD.replace('"kWh"', '"V"').replace("[0, 5000]", "[9, 1]").replace("= 1\n", "= 3\n", 1)
+    with pytest.raises(MalformedProfile) as caught:
+        loaded(tmp_path, text)
+    assert [fault.place.line for fault in caught.value.faults] == [1, 25, 31]
+
+
+def test_a_meter_that_can_do_nothing_is_no_meter(tmp_path: Path):
+    with pytest.raises(MalformedProfile, match=r":1:1: nothing can be read"):
+        loaded(tmp_path, GOOD[: GOOD.index("[factors.")])
+
+
+@pytest.mark.parametrize(
+    ("raw", "complaint"),
+    [
+        (b'title = "\xff"', r":1:10: this is no UTF-8"),
+        (b"a = " + b"[" * 5000, r":1:1: nested too deeply|Invalid|Unclosed"),
+        (b"#" * 1_100_000, r":1:1: cannot be read: longer than"),
+    ],
+)
+def test_what_is_no_text_is_told(tmp_path: Path, raw: bytes, complaint: str):
+    path = tmp_path / "a-meter.toml"
+    path.write_bytes(raw)
+    with pytest.raises(MalformedProfile, match=complaint):
+        load_profile(path)
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path: Path):
+    with pytest.raises(MalformedProfile, match="cannot be read: No such file"):
+        load_profile(tmp_path / "none.toml")
+
+
+# --- inheritance and variants -------------------------------------------------------------------
+
+
+CHILD = """\
+format   = 1
+inherits = "a-meter"
+title    = "Another meter"
+
+[readings.ENERGY_IMPORT_WH]
+scale    = 1
+
+[readings.POWER_W]
+holding  = 0x0018
+"""
+
+
+def test_what_a_profile_does_not_say_it_inherits(tmp_path: Path):
+    parent = loaded(tmp_path, GOOD)
+    child = loaded(tmp_path, CHILD, "child")
+    assert (child.name, child.title, child.source) == ("child", "Another meter", parent.source)
+    assert child.probes == parent.probes
+    energy = child.readings[ReadingType.ENERGY_IMPORT_WH]
+    assert (energy.format.scale, energy.format.order) == (1, Order.CDAB)
+    power = child.readings[ReadingType.POWER_W]
+    assert (power.table, power.span) == (Table.HOLDING, Span(0x18, 1))
+
+
+def test_a_fault_is_told_in_the_file_that_makes_it(tmp_path: Path):
+    loaded(tmp_path, GOOD)
+    with pytest.raises(MalformedProfile, match=r"child\.toml:9:1: .*got"):
+        loaded(tmp_path, CHILD.replace("0x0018", "-1"), "child")
+    (tmp_path / "a-meter.toml").write_text(GOOD.replace('"u16"\nplausible', '"u7"\nplausible'))
+    with pytest.raises(MalformedProfile, match=r"a-meter\.toml:30:1: 'u7' is none of"):
+        loaded(tmp_path, CHILD, "child")
+
+
+def test_nobody_inherits_from_himself_or_from_nobody(tmp_path: Path):
+    with pytest.raises(MalformedProfile, match=r"child\.toml:2:1: no profile is called 'a-meter'"):
+        loaded(tmp_path, CHILD, "child")
+    (tmp_path / "a-meter.toml").write_text('inherits = "child"\n' + GOOD)
+    with pytest.raises(MalformedProfile, match=r"a-meter\.toml:1:1: .*child → a-meter → child"):
+        loaded(tmp_path, CHILD, "child")
+    with pytest.raises(MalformedProfile, match=r"self\.toml:2:1: .*self → self"):
+        loaded(tmp_path, CHILD.replace("a-meter", "self"), "self")
+
+
+def test_a_shipped_profile_can_be_inherited(tmp_path: Path):
+    text = CHILD.replace('"a-meter"', '"eastron-sdm120"').split("[readings")[0]
+    child = loaded(tmp_path, text, "our-sdm120")
+    assert child.readings.keys() == load_profiles()[ProfileName("eastron-sdm120")].readings.keys()
+
+
+VARIANTS = """\
+
+[[variants]]
+name  = "tenths"
+probe = { holding = 0x0001, decode = "u16", equals = 1 }
+[variants.readings.POWER_W]
+scale = 0.1
+
+[[variants]]
+name  = "plain"
+probe = { holding = 0x0001, decode = "u16", equals = 2 }
+"""
+
+
+def test_a_variant_says_only_what_it_has_otherwise(tmp_path: Path):
+    tenths, plain = loaded(tmp_path, GOOD + VARIANTS).variants
+    assert (tenths.variant, plain.variant) == ("tenths", "plain")
+    assert tenths.readings[ReadingType.POWER_W].format.scale == Decimal("0.1")
+    assert plain.readings[ReadingType.POWER_W].format.scale == 1
+    assert tenths.readings.keys() == plain.readings.keys()
+    assert (tenths.name, tenths.title) == ("a-meter", "A meter")
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes", "complaint"),
+    [
+        ('"plain"', '"tenths"', r":40:1: two variants are called 'tenths'"),
+        ("scale = 0.1", "scale = 0", r":37:1: a scale is a number other than 0"),
+        ("scale = 0.1", "wards = 0", r":37:1: unknown key `wards`"),
+        (", equals = 1 ", "", r":35:1: a probe says what it expects"),
+        ("scale = 0.1", 'decode = "u32"\nholding = 0x0011', r":36:20: holding 0x0011 belongs"),
+        ('"tenths"', '"Tenths!"', r":34:1: .*got 'Tenths!'"),
+    ],
+)
+def test_a_mistake_in_a_variant_is_told_with_its_place(
+    tmp_path: Path, was: str, becomes: str, complaint: str
+):
+    assert was in VARIANTS
+    with pytest.raises(MalformedProfile, match=rf"a-meter\.toml{complaint}"):
+        loaded(tmp_path, GOOD + VARIANTS.replace(was, becomes, 1))
+
+
+# --- folders ------------------------------------------------------------------------------------
 
 
 def test_profiles_of_the_utility_come_on_top(tmp_path: Path):
     (tmp_path / "stsm.toml").write_text(GOOD)
     (tmp_path / "another.toml").write_text(GOOD)
     profiles = load_profiles(tmp_path)
-    assert profiles.keys() == {"stsm", "eastron-sdm630", "another"}
+    assert profiles.keys() == load_profiles().keys() | {"another"}
     assert profiles[ProfileName("stsm")].title == "A meter"
+
+
+def test_one_bad_file_is_told_before_any_is_used(tmp_path: Path):
+    (tmp_path / "good.toml").write_text(GOOD)
+    (tmp_path / "bad.toml").write_text(GOOD.replace('"u16"', '"u17"', 1))
+    with pytest.raises(MalformedProfile, match=r"bad\.toml:12:1"):
+        load_profiles(tmp_path)

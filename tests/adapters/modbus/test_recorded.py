@@ -42,8 +42,7 @@ class StillClock:
 
 
 def the_meter(profile: str, *, currency: str | None = None) -> Meter:
-    unit = "17" if profile == "stsm" else "1"
-    route = Route(BusName("line"), unit)
+    route = Route(BusName("line"), "17")
     return a_meter(drn=DRN, profile=ProfileName(profile), route=route, currency=currency)
 
 
@@ -89,62 +88,6 @@ def play() -> Iterator[type[Player]]:
     yield Watched
     assert players
     assert all(player.replay.finished for player in players)
-
-
-# --- SDM630 -------------------------------------------------------------------------------------
-
-
-async def test_every_reading_of_an_sdm630(play: type[Player]):
-    async with play("eastron-sdm630/readings").session() as session:
-        readings = await session.read()
-    assert {reading.type: reading.value for reading in readings} == {
-        ReadingType.VOLTAGE_L1_MV: 230_200,
-        ReadingType.VOLTAGE_L2_MV: 231_100,
-        ReadingType.VOLTAGE_L3_MV: 229_600,
-        ReadingType.CURRENT_L1_MA: 1500,
-        ReadingType.CURRENT_L3_MA: 2250,
-        ReadingType.POWER_W: -173,
-        ReadingType.FREQUENCY_MHZ: 50_020,
-        ReadingType.ENERGY_IMPORT_WH: 1_234_500,
-        ReadingType.ENERGY_EXPORT_WH: 10,
-    }
-    assert {(reading.drn, reading.taken_at) for reading in readings} == {(DRN, NOW)}
-
-
-async def test_a_silent_sdm630_is_asked_who_it_is_before_it_is_believed_again(play: type[Player]):
-    player = play("eastron-sdm630/silence")
-    with pytest.raises(NoAnswer):
-        async with player.session() as session:
-            await session.read()
-    with pytest.raises(NotSent):
-        async with player.session():
-            pass
-
-
-@pytest.mark.parametrize(
-    ("name", "error"), [("refusal", Unsupported), ("another-model", Misconfigured)]
-)
-async def test_a_refusing_sdm630(play: type[Player], name: str, error: type[WireError]):
-    with pytest.raises(error):
-        async with play(f"eastron-sdm630/{name}").session() as session:
-            await session.read()
-
-
-async def test_an_sdm630_does_nothing_else(play: type[Player]):
-    async with play("eastron-sdm630/readings").session() as session:
-        await session.read()
-        with pytest.raises(Unsupported):
-            await session.enter_token(the_token(), attempt=0)
-        with pytest.raises(Unsupported):
-            await session.token_outcome(the_token())
-        with pytest.raises(Unsupported):
-            await session.supply()
-        with pytest.raises(Unsupported):
-            await session.sts_configuration()
-        with pytest.raises(Unsupported):
-            await session.set_supply(an_opening(), order_id="order-1")
-        with pytest.raises(Unsupported):
-            await session.set_clock(NOW)
 
 
 # --- STSM: tokens -------------------------------------------------------------------------------
@@ -375,6 +318,6 @@ async def test_nobody_at_the_address_leaves_nothing_in_doubt(play: type[Player])
 
 def test_every_recorded_exchange_has_a_test():
     tests = Path(__file__).read_text()
-    files = sorted(FRAMES.rglob("*.frames"))
+    files = sorted((FRAMES / "stsm").glob("*.frames"))
     assert files
     assert [path for path in files if f'{path.stem}"' not in tests] == []

@@ -141,3 +141,38 @@ def test_text_ends_before_its_filling():
     assert text((0x4142, 0x4300)) == "ABC"
     assert text((0xFFFF, 0xFFFF)) == ""
     assert text((0x41C3, 0x4200)) == "A\ufffdB"
+
+
+@given(st.sampled_from(Encoding), st.sampled_from(Order), st.data())
+def test_what_registers_are_made_to_say_they_say(
+    encoding: Encoding, order: Order, data: st.DataObject
+):
+    form = NumberFormat(encoding=encoding, order=order, scale=Decimal("0.1"))
+    number = Decimal(data.draw(st.integers(0, 9999))) / 10
+    if encoding in INTEGERS and "s" in encoding:
+        number = (
+            -number if number < 3276 and data.draw(st.booleans()) else min(number, Decimal(3276))
+        )
+    assert form.value(form.words(number)) == number
+
+
+def test_what_registers_cannot_hold_is_refused():
+    for encoding, number in (
+        (Encoding.U16, 65536),
+        (Encoding.U16, -1),
+        (Encoding.BCD16, 10_000),
+        (Encoding.BCD16, -1),
+        (Encoding.FLOAT32, 10**40),
+    ):
+        with pytest.raises(ValueError, match="cannot hold"):
+            NumberFormat(encoding=encoding).words(Decimal(number))
+
+
+def test_not_available_is_said_by_the_first_of_its_numbers():
+    form = NumberFormat(encoding=Encoding.U32, order=Order.CDAB, invalid=frozenset({0xFFFF0000}))
+    assert form.words(None) == (0x0000, 0xFFFF)
+    assert form.value(form.words(None)) is None
+    float32 = NumberFormat(encoding=Encoding.FLOAT32)
+    assert float32.value(float32.words(None)) is None
+    with pytest.raises(ValueError, match="not available"):
+        NumberFormat(encoding=Encoding.U16).words(None)
