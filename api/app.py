@@ -18,6 +18,7 @@ from api.routes import (
     audit,
     caps,
     compensations,
+    darkness,
     deliveries,
     events,
     health,
@@ -30,6 +31,7 @@ from api.routes import (
     supply_groups,
     tokens,
     usage_points,
+    worklist,
 )
 from api.version import installed_version
 
@@ -59,6 +61,8 @@ _NOUNS = (
     holds,
     caps,
     audit,
+    worklist,
+    darkness,
     health,
 )
 

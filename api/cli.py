@@ -10,6 +10,7 @@ from api.commands import (
     caps,
     check,
     compensations,
+    dark,
     decode,
     deliveries,
     demo,
@@ -28,6 +29,7 @@ from api.commands import (
     tokens,
     vault,
     version,
+    worklist,
 )
 
 app = typer.Typer(
@@ -60,6 +62,8 @@ app.command("recharge", epilog=recharges.EPILOG)(recharges.recharge_command)
 app.add_typer(recharges.group, name="recharges")
 app.add_typer(deliveries.group, name="deliveries")
 app.command("compensations", epilog=compensations.EPILOG)(compensations.compensations_command)
+app.command("dark", epilog=dark.EPILOG)(dark.dark_command)
+app.add_typer(worklist.group, name="worklist")
 app.add_typer(keychange.group, name="keychange")
 app.add_typer(engineering.group, name="engineering")
 app.add_typer(tokens.group, name="tokens")

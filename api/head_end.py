@@ -18,6 +18,7 @@ from headend.meters import BusName
 from headend.ports import Chance, Clock
 from headend.recharge_desk import RechargeDesk
 from headend.store import Store
+from headend.worklist_desk import WorkListDesk
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ class HeadEnd:
     keys: KeyDesk
     approvals: ApprovalDesk
     caps: CapDesk
+    worklist: WorkListDesk
     intake: Intake
     works: Sequence[Work] = ()
     linked: Mapping[BusName, Callable[[], bool]] = field(default_factory=dict)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from headend.attempts import Attempt
 from headend.deliveries import Delivery
+from headend.evidence import Evidence
 from headend.messages import SentMessage
 from headend.meters import TenantId
 from headend.notes import change_before
@@ -28,6 +29,7 @@ class RechargeStory:
     tokens: Sequence[Token]
     delivery: Delivery | None
     attempts: Sequence[Attempt]
+    evidence: Sequence[Evidence] = ()
     change: Delivery | None = None
     change_tokens: Sequence[Token] = ()
     clock: RestorationClock | None = None
@@ -44,14 +46,23 @@ async def recharge_story(store: Store, tenant: TenantId, ident: str) -> Recharge
         delivery = await tx.deliveries.of(ident, tenant)
         if delivery is None:
             change = await change_awaited(tx, recharge)
-            return RechargeStory(recharge, (), None, (), change, clock=clock)
+            return RechargeStory(recharge, (), None, (), change=change, clock=clock)
         tokens = await tx.tokens.of(delivery.id, tenant)
         attempts = await tx.attempts.of(delivery.id, tenant)
+        evidence = await tx.evidence.of(delivery.id, tenant)
         change = await change_before(tx, delivery)
         first = await tx.tokens.of(change.id, tenant) if change else ()
         messages = await tx.sent_messages.of(tenant, delivery.id)
     return RechargeStory(
-        recharge, tokens, delivery, attempts, change, first, clock=clock, messages=messages
+        recharge,
+        tokens,
+        delivery,
+        attempts,
+        evidence,
+        change,
+        first,
+        clock=clock,
+        messages=messages,
     )
 
 

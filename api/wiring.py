@@ -48,6 +48,7 @@ from headend.recharge_desk import RechargeDesk
 from headend.store import Store
 from headend.tending import Tending
 from headend.watching import Watch
+from headend.worklist_desk import WorkListDesk
 
 # Credit that waits for the proof of a key change is issued by the sweeper.
 SWEEP_EVERY_S = 10.0
@@ -184,6 +185,7 @@ async def _assemble(settings: Settings, stack: AsyncExitStack) -> HeadEnd:
         keys=keys,
         approvals=bounds.approvals,
         caps=bounds.caps,
+        worklist=WorkListDesk(store, clock=clock, chance=chance, wake=board.wake),
         intake=ports.intake,
         works=wires.works,
         linked=wires.linked,

@@ -4,6 +4,7 @@ Each function gives the announcements of one change, none when nobody cares.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from headend.commands import ChangeKey, Command, EnterToken, Manage, SetClock, SetSupply
@@ -87,6 +88,16 @@ def delivery_news(
     if before and was is not after.state and after.state in _ENDS:
         news += _end_of(before, after, now)
     return news
+
+
+def reversed_news(
+    delivery: Delivery, *, was: DeliveryState, now: datetime
+) -> Sequence[Announcement]:
+    """A credit that came in after its sale was undone; one that was given up is told already."""
+    if delivery.state is not DeliveryState.DONE or was is DeliveryState.DONE or was in _GIVEN_UP:
+        return ()
+    told = _of_late(replace(delivery, state=was), delivery)
+    return (_of(delivery, Occurrence.DELIVERY_LATE_TRUTH, now, told),)
 
 
 def _end_of(before: Delivery, after: Delivery, now: datetime) -> Sequence[Announcement]:

@@ -15,15 +15,15 @@ from datetime import datetime, timedelta
 from headend.answering import answer_in, note_answer
 from headend.commands import ChangeKey, EnterToken, Manage, SetSupply, needs
 from headend.deliveries import DeliveryMethod, DeliveryState, Fact
-from headend.errors import Resting, Stale, StoreDown, WireError
+from headend.errors import Resting, Stale, StoreDown
 from headend.intake import Intake
-from headend.looking import looking_since
-from headend.meters import BusName, Capability, Meter, TenantId
+from headend.looking import look, looking_since, questions
+from headend.meters import BusName, Meter, TenantId
 from headend.openings import not_now
 from headend.outcomes import Outcome, attempt_of, write_outcome
 from headend.performing import Attempting, Sold, perform
 from headend.polling import Poll, due_again
-from headend.ports import Chance, Clock, Driver, Report
+from headend.ports import Chance, Clock, Driver
 from headend.recharges import Recharge
 from headend.rekeying import change_first, credit_first, half_set_of_another
 from headend.store import Leased, Store
@@ -201,9 +201,9 @@ class Bus:
                         attempting=attempting,
                     )
             except TimeoutError:
-                outcome = attempting.outcome or attempting.interrupted()
+                outcome = attempting.interrupted()
             except asyncio.CancelledError:
-                outcome = attempting.outcome or attempting.interrupted()
+                outcome = attempting.interrupted()
                 await self._write_before_we_go(leased, outcome, started_at)
                 raise
         return await self._write_when_possible(leased, outcome, started_at)
@@ -293,9 +293,16 @@ class Bus:
 
     async def _poll(self, poll: Poll, meter: Meter) -> None:
         try:
-            report = await self._read(meter)
+            now = self._ports.clock.now()
+            async with self._ports.store.look() as tx:
+                asked = await questions(tx, meter.tenant, meter.drn, now=now)
+            report = await look(
+                self._driver, meter, asked, clock=self._ports.clock, within_s=CONVERSATION_S
+            )
             if report is not None:
                 await self._ports.intake.accept((report,))
+            else:
+                await self._ports.intake.unanswered(asked, asked_at=now)
             await self._poll_again(poll, answered=report is not None)
         except Resting as resting:
             with suppress(Stale, StoreDown):
@@ -305,27 +312,6 @@ class Bus:
         finally:
             self._polls -= 1
             self._woken.set()
-
-    async def _read(self, meter: Meter) -> Report | None:
-        """What it says, or None; raises Resting when the line would not ask it now."""
-        assert meter.route is not None
-        can = self._driver.capabilities(meter.profile)
-        try:
-            async with asyncio.timeout(CONVERSATION_S), self._driver.open(meter) as session:
-                readings = tuple(await session.read()) if Capability.READ in can else ()
-                supply = await session.supply() if Capability.SUPPLY in can else None
-        except Resting:
-            raise
-        except (WireError, TimeoutError):
-            return None
-        return Report(
-            tenant=meter.tenant,
-            drn=meter.drn,
-            bus=self.name,
-            address=meter.route.address,
-            readings=readings,
-            supply=supply,
-        )
 
     async def _poll_again(self, poll: Poll, *, answered: bool, rest_s: float | None = None) -> None:
         now = self._ports.clock.now()

@@ -11,19 +11,20 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from headend.announcing import meter_event_news, reading_news, recharge_news
-from headend.commands import ChangeKey
 from headend.deliveries import OPEN_STATES, Confirmation, Delivery, DeliveryState, Fact
+from headend.evidence import Evidence, EvidenceKind, Says, Weight, doubt_of, weigh
 from headend.meters import Drn, Meter, TenantId
 from headend.outbox import announce
 from headend.outcomes import Outcome, write_outcome
-from headend.ports import Chance, Clock, Report, TokenSeen
+from headend.ports import Chance, Clock, Report, TokenAnswer, TokenSeen
+from headend.proving import expected_of, may_still_be_seen, said, says_of, silence, weigh_in
 from headend.quantities import Units, fits
-from headend.readings import Reading, ReadingType, judge
+from headend.readings import Quality, Reading, ReadingType, judge
 from headend.recharges import settle
-from headend.registers import register_shows
+from headend.registers import believable_before, credited_otherwise, register_shows
 from headend.store import Store, Transaction
 from headend.supply import Supply
-from headend.tokens import Token, TokenOutcome, TokenResult, TokenState
+from headend.tokens import Token, TokenOutcome, TokenResult
 
 # A meter that talks every second but never answers commands is not tried every second.
 HASTEN_EVERY = timedelta(seconds=60)
@@ -59,7 +60,9 @@ class Intake:
 
     def _tells_something(self, report: Report, *, now: datetime) -> bool:
         """More than that a meter is alive which was so a moment ago."""
-        if report.readings or report.events or report.tokens or report.supply is not None:
+        if report.readings or report.events or report.tokens or report.answers:
+            return True
+        if report.supply is not None:
             return True
         return report.alive and not self._hastened_lately(report.tenant, report.drn, now=now)
 
@@ -82,7 +85,9 @@ class Intake:
         await self._keep(tx, report, before, now=now)
         for seen in report.tokens:
             await self._token_seen(tx, report, seen, now=now)
-        if report.supply is not None:
+        for answer in report.answers:
+            await self._answered(tx, report, answer, now=now)
+        if report.supply is not None and not report.stored:
             await _supply_seen(tx, report.supply, report, now=now)
         if report.readings:
             await self._register_seen(tx, meter, report, now=now)
@@ -128,25 +133,112 @@ class Intake:
             self.dropped["unknown_token"] += 1
             return
         delivery = await tx.deliveries.find(token.tenant, token.delivery_id)
-        if delivery is None or delivery.state is DeliveryState.DONE:
+        if delivery is None or not may_still_be_seen(delivery, token):
             return
-        if isinstance(delivery.command, ChangeKey):
-            return  # a word about one part proves no key: only who enters the set can judge it
-        fact = _fact_told(seen, token)
-        if fact is None:
+        says = says_of(token, seen.outcome, None)
+        if says is None or (seen.token_id is None and says is not Says.TAKEN):
+            return  # a refusal that does not answer our command may be of somebody's mistyping
+        evidence = said(
+            token,
+            seen.outcome,
+            kind=EvidenceKind.ECHO if seen.token_id else EvidenceKind.EVENT,
+            says=says,
+            now=now,
+            told_at=report.told_at or seen.outcome.at,
+            stored=report.stored,
+        )
+        if weigh(evidence, doubt_of(delivery)) is Weight.NOTHING:
+            await self._ask_instead(tx, delivery, evidence, now=now)
             return
-        by = Confirmation.ECHO if seen.token_id else Confirmation.TOKEN_LOG
+        if says is Says.USED:
+            await self._late_used(tx, delivery, evidence, seen, now=now)
+            return
+        await self._weigh_in(tx, delivery, evidence, report, echo=seen.outcome, now=now)
+
+    async def _ask_instead(
+        self, tx: Transaction, delivery: Delivery, evidence: Evidence, *, now: datetime
+    ) -> None:
+        """The past proves nothing, but it is a reason to ask the meter soon."""
+        self.dropped["old_evidence"] += 1
+        await tx.evidence.note(evidence)
+        await tx.polls.hasten(delivery.tenant, delivery.drn, due_at=now)
+
+    async def _late_used(
+        self, tx: Transaction, delivery: Delivery, evidence: Evidence, seen: TokenSeen,
+        *, now: datetime,
+    ) -> None:  # fmt: skip
         outcome = Outcome(
-            fact=fact, by=by, token_id=token.id, echo=seen.outcome, supply=report.supply
+            fact=Fact.USED,
+            by=Confirmation.ECHO,
+            token_id=evidence.token_id,
+            echo=seen.outcome,
+            evidence=(evidence,),
         )
         await write_outcome(tx, delivery, outcome, now=now, spread=self._chance.spread())
+
+    async def _answered(
+        self, tx: Transaction, report: Report, answer: TokenAnswer, *, now: datetime
+    ) -> None:
+        """What a meter said when it was asked of a token, without entering anything."""
+        token = await tx.tokens.find(report.tenant, answer.token_id)
+        if token is None or token.drn != report.drn:
+            return
+        delivery = await tx.deliveries.find(token.tenant, token.delivery_id)
+        if delivery is None or not may_still_be_seen(delivery, token):
+            return
+        _, expected = await expected_of(tx, delivery)
+        says = says_of(token, answer.outcome, expected)
+        if says is None:
+            return
+        evidence = said(
+            token,
+            answer.outcome,
+            kind=EvidenceKind.TOKEN_LOG,
+            says=says,
+            now=now,
+            asked_at=answer.asked_at,
+        )
+        await self._weigh_in(tx, delivery, evidence, report, echo=answer.outcome, now=now)
+
+    async def unanswered(self, asked: Sequence[Token], *, asked_at: datetime) -> None:
+        """A meter was asked of these tokens and did not answer."""
+        if not asked:
+            return
+        now = self._clock.now()
+        async with self._store.begin() as tx:
+            for token in asked:
+                delivery = await tx.deliveries.find(token.tenant, token.delivery_id)
+                if delivery is not None and delivery.state is not DeliveryState.DONE:
+                    await tx.evidence.note(silence(token, asked_at=asked_at, now=now))
+
+    async def _weigh_in(
+        self,
+        tx: Transaction,
+        delivery: Delivery,
+        evidence: Evidence,
+        report: Report,
+        *,
+        echo: TokenOutcome | None,
+        now: datetime,
+    ) -> None:
+        await weigh_in(
+            tx,
+            delivery,
+            evidence,
+            now=now,
+            spread=self._chance.spread(),
+            echo=echo,
+            supply=None if report.stored else report.supply,
+        )
+
+    # --- what the registers tell -----------------------------------------------------------------
 
     async def _register_seen(
         self, tx: Transaction, meter: Meter, report: Report, *, now: datetime
     ) -> None:
-        """Whether the credit register shows the one recharge that is still in doubt."""
-        types = {reading.type for reading in report.readings}
-        if ReadingType.CREDIT_LEFT_MILLI not in types:
+        """What the credit register shows of the one recharge that is still in doubt."""
+        types = {reading.type for reading in report.readings if reading.quality is Quality.GOOD}
+        if report.stored or ReadingType.CREDIT_LEFT_MILLI not in types:
             return
         doubtful = [
             delivery
@@ -165,20 +257,26 @@ class Intake:
         recharge = await tx.recharges.find(delivery.tenant, delivery.recharge_id or "")
         if recharge is None or not isinstance(recharge.encoded, Units):
             return  # money is consumed at a price that the registers do not tell
-        before = await tx.readings.latest(delivery.tenant, delivery.drn, before=recharge.created_at)
-        after = {reading.type: reading for reading in report.readings}
-        if not register_shows(before, after, recharge.encoded.value):
+        before = await believable_before(tx, recharge)
+        shows = register_shows(before, _good(report), recharge.encoded.value)
+        if shows is None or (shows and await credited_otherwise(tx, recharge, before)):
             return
         (token,) = await tx.tokens.of(delivery.id, delivery.tenant)
         echo = TokenOutcome(result=TokenResult.ACCEPT, amount=recharge.encoded.value)
-        outcome = Outcome(
-            fact=Fact.SEEN,
-            by=Confirmation.CREDIT_REGISTER,
-            token_id=token.id,
-            echo=echo,
-            supply=report.supply,
+        evidence = said(
+            token,
+            echo if shows else None,
+            kind=EvidenceKind.CREDIT_REGISTER,
+            says=Says.TAKEN if shows else Says.NOT_SEEN,
+            now=now,
+            asked_at=report.asked_at,
+            told_at=max(reading.taken_at for reading in report.readings),
         )
-        await write_outcome(tx, delivery, outcome, now=now, spread=self._chance.spread())
+        await self._weigh_in(tx, delivery, evidence, report, echo=echo if shows else None, now=now)
+
+
+def _good(report: Report) -> dict[ReadingType, Reading]:
+    return {reading.type: reading for reading in report.readings if reading.quality is Quality.GOOD}
 
 
 async def _before(tx: Transaction, report: Report) -> dict[ReadingType, Reading]:
@@ -208,21 +306,6 @@ async def _amount_fits(tx: Transaction, token: Token, told: Decimal | None) -> b
     if recharge is None or recharge.encoded is None:
         return True
     return fits(recharge.encoded, told)
-
-
-def _fact_told(seen: TokenSeen, token: Token) -> Fact | None:
-    """What a late or unasked word about a token means for its delivery; None: nothing new."""
-    result = seen.outcome.result
-    if token.state is TokenState.TAKEN:
-        return None
-    if result.taken:
-        strange = None not in (token.tid, seen.outcome.tid) and token.tid != seen.outcome.tid
-        return None if strange else Fact.SEEN
-    if seen.token_id is None:
-        return None  # a refusal that does not answer our command may be of somebody's mistyping
-    if result.refused:
-        return Fact.REFUSED
-    return Fact.USED if result is TokenResult.USED_ERROR else None
 
 
 async def _supply_seen(tx: Transaction, supply: Supply, report: Report, *, now: datetime) -> None:

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from headend.announcing import delivery_news, recharge_news
+from headend.announcing import delivery_news, recharge_news, reversed_news
 from headend.attempts import Attempt
 from headend.commands import TOKEN_COMMANDS, ChangeKey
 from headend.deliveries import Confirmation, Delivery, DeliveryMethod, DeliveryState, Fact
+from headend.evidence import Evidence
 from headend.outbox import announce
 from headend.polling import SUPPLY_LOOK_FIRST_S
 from headend.quantities import Amount
@@ -30,7 +31,7 @@ class Outcome:
     """What came of one try. `token_id`: the token it concerns, if any; `detail` has no secrets.
 
     `until` ends a wait that the fact asks for. `log_absent`: the meter's token log was read first
-    and did not hold the token.
+    and did not hold the token; `evidence` is what was seen on the way.
     """
 
     fact: Fact
@@ -40,6 +41,7 @@ class Outcome:
     supply: Supply | None = None
     until: datetime | None = None
     log_absent: bool = False
+    evidence: tuple[Evidence, ...] = ()
     detail: str = ""
 
     @property
@@ -94,10 +96,25 @@ async def write_outcome(
         await announce(tx, *delivery_news(delivery, after, now=now))
     if started_at is not None:
         await tx.attempts.add(attempt_of(delivery, outcome, method, started_at, now))
-    await _settle_recharge(tx, after, outcome, now=now)
+    await _keep_evidence(tx, delivery, after, outcome)
+    await settle_recharge(tx, after, outcome, now=now, was=delivery.state)
+    if after.state is DeliveryState.UNRESOLVED:
+        look_at = now + timedelta(seconds=SUPPLY_LOOK_FIRST_S)
+        await tx.polls.hasten(after.tenant, after.drn, due_at=look_at)
     if isinstance(after.command, ChangeKey) and after.state is DeliveryState.DONE:
         await _rekey_meter(tx, after, after.command, now=now)
     return after
+
+
+async def _keep_evidence(
+    tx: Transaction, before: Delivery, after: Delivery, outcome: Outcome
+) -> None:
+    """An echo at the first try needs no more than the attempt; what touches a doubt is kept."""
+    plain = after.state is DeliveryState.DONE or (not after.out and outcome.echo is None)
+    if plain and not before.out:
+        return
+    for one in outcome.evidence:
+        await tx.evidence.note(one)
 
 
 async def _rekey_meter(
@@ -175,13 +192,15 @@ def _leading_taken(tokens: Sequence[Token]) -> int:
     return count
 
 
-async def _settle_recharge(
+async def settle_recharge(
     tx: Transaction,
     delivery: Delivery,
-    outcome: Outcome,
+    outcome: Outcome | None = None,
     *,
     now: datetime,
+    was: DeliveryState | None = None,
 ) -> None:
+    """Let the sale follow its delivery, which stood at `was`."""
     if delivery.recharge_id is None:
         return
     recharge = await tx.recharges.find(delivery.tenant, delivery.recharge_id)
@@ -191,22 +210,25 @@ async def _settle_recharge(
         recharge,
         delivery,
         now=now,
-        supply=outcome.supply,
+        supply=outcome.supply if outcome else None,
         taken=_taken_amount(recharge, delivery, outcome),
     )
     if replace(after, changed_at=recharge.changed_at) != recharge:
         await tx.recharges.save(after, was=recharge.state)
         await announce(tx, *recharge_news(recharge, after, now=now))
+    if recharge.reversed_at and was is not None:
+        # The money went back on proof, and the credit is in all the same.
+        await announce(tx, *reversed_news(delivery, was=was, now=now))
     if after.state in UNLIT_STATES and delivery.state is DeliveryState.DONE:
         look_at = now + timedelta(seconds=SUPPLY_LOOK_FIRST_S)
         await tx.polls.hasten(delivery.tenant, delivery.drn, due_at=look_at)
 
 
-def _taken_amount(recharge: Recharge, delivery: Delivery, outcome: Outcome) -> Amount | None:
+def _taken_amount(recharge: Recharge, delivery: Delivery, outcome: Outcome | None) -> Amount | None:
     """What the meter says it took, else what was encoded, once it is in."""
     if delivery.state is not DeliveryState.DONE:
         return None
-    echoed: Decimal | None = outcome.echo.amount if outcome.echo else None
+    echoed: Decimal | None = outcome.echo.amount if outcome and outcome.echo else None
     if echoed is not None and recharge.encoded is not None and delivery.size == 1:
         return replace(recharge.encoded, value=echoed)
     return recharge.encoded

@@ -6,10 +6,19 @@ from typing import assert_never
 
 from headend.commands import ChangeKey, EnterToken, Manage, SetClock, SetSupply, urgency
 from headend.deliveries import Confirmation, Fact
-from headend.errors import Misconfigured, NoAnswer, Refused, Unsupported, WireError
+from headend.errors import (
+    Misconfigured,
+    NoAnswer,
+    NotSent,
+    Refused,
+    Unsupported,
+    WireError,
+)
+from headend.evidence import Evidence, EvidenceKind, Says
 from headend.meters import Capability, StsConfiguration
 from headend.outcomes import Outcome
 from headend.ports import Clock, Driver, Session
+from headend.proving import said, says_of, silence
 from headend.quantities import Amount, fits
 from headend.rekeying import Doubt, after_change, before_change, enter_set, held_key, key_mismatch
 from headend.store import Leased
@@ -19,20 +28,44 @@ from headend.tokens import Token, TokenOutcome, TokenResult, TokenState
 
 @dataclass(slots=True)
 class Attempting:
-    """How far one try has come: `token_id` and `acted` tell what a lost answer means."""
+    """How far one try has come: `token_id` and `acted` tell what a lost answer means.
+
+    `asked` is the question that is not answered yet, `evidence` what the answers said.
+    """
 
     token_id: str | None = None
     acted: bool = False
     outcome: Outcome | None = field(default=None)
+    asked: tuple[Token, datetime] | None = None
+    evidence: list[Evidence] = field(default_factory=list)
 
-    def broken(self, error: WireError) -> Outcome:
+    def heard(
+        self, kind: EvidenceKind, says: Says | None, word: TokenOutcome | None, now: datetime
+    ) -> None:
+        """The answer to the question that was asked; it may say nothing that could be used."""
+        assert self.asked is not None
+        (token, asked_at), self.asked = self.asked, None
+        if says is not None:
+            one = said(token, word, kind=kind, says=says, now=now, asked_at=asked_at)
+            self.evidence.append(one)
+
+    def broken(self, error: WireError, now: datetime) -> Outcome:
         """What an error of the wire means at this point."""
-        return Outcome(fact=self._fact(error), token_id=self.token_id, detail=str(error))
+        if self.asked is not None and isinstance(error, NoAnswer | NotSent):
+            token, asked_at = self.asked
+            self.evidence.append(silence(token, asked_at=asked_at, now=now))
+        told = Outcome(fact=self._fact(error), token_id=self.token_id, detail=str(error))
+        return self.told(self.outcome or told)
 
     def interrupted(self) -> Outcome:
         """We stopped, or ran out of time."""
         fact = Fact.NO_ANSWER if self.acted else Fact.NOT_SENT
-        return Outcome(fact=fact, token_id=self.token_id, detail="interrupted")
+        told = Outcome(fact=fact, token_id=self.token_id, detail="interrupted")
+        return self.told(self.outcome or told)
+
+    def told(self, outcome: Outcome) -> Outcome:
+        """An outcome with the evidence that was seen on the way."""
+        return replace(outcome, evidence=tuple(self.evidence))
 
     def _fact(self, error: WireError) -> Fact:
         match error:
@@ -70,7 +103,8 @@ async def perform(
         async with driver.open(leased.meter, urgency=urgency(leased.delivery.command)) as session:
             match leased.delivery.command:
                 case EnterToken() | Manage():
-                    return await _enter(session, leased, can, sold, attempting)
+                    entering = _Entering(session, can, sold, attempting, clock)
+                    return attempting.told(await _enter(entering, leased))
                 case ChangeKey() as change:
                     doubt = Doubt(clock.now(), leased.delivery, sold.half_set_at)
                     return await _change_key(
@@ -85,35 +119,61 @@ async def perform(
                 case _:
                     assert_never(leased.delivery.command)
     except WireError as error:
-        return attempting.outcome or attempting.broken(error)
+        return attempting.broken(error, clock.now())
 
 
-async def _enter(
-    session: Session,
-    leased: Leased,
-    can: Capability,
-    sold: Sold,
-    attempting: Attempting,
-) -> Outcome:
+@dataclass(frozen=True, slots=True)
+class _Entering:
+    """One token on its way into one meter; every word of the meter on it is noted."""
+
+    session: Session
+    can: Capability
+    sold: Sold
+    attempting: Attempting
+    clock: Clock
+
+    async def ask(self, token: Token, expected: Amount | None) -> TokenOutcome | None:
+        """What the meter remembers of the token."""
+        self.attempting.asked = (token, self.clock.now())
+        remembered = await self.session.token_outcome(token)
+        says = says_of(token, remembered, expected)
+        self.attempting.heard(EvidenceKind.TOKEN_LOG, says, remembered, self.clock.now())
+        return remembered
+
+    async def enter(self, token: Token, *, attempt: int) -> TokenOutcome:
+        """The meter's own result of the entry."""
+        self.attempting.asked = (token, self.clock.now())
+        self.attempting.acted = True
+        entered = await self.session.enter_token(token, attempt=attempt)
+        says = says_of(token, entered, None)
+        self.attempting.heard(EvidenceKind.ECHO, says, entered, self.clock.now())
+        return entered
+
+
+async def _enter(entering: _Entering, leased: Leased) -> Outcome:
+    session, can, attempting = entering.session, entering.can, entering.attempting
+    sold = entering.sold
     token = _next_token(leased)
     attempting.token_id = token.id
     expected = sold.encoded if leased.delivery.size == 1 else None
     absent = False
     if leased.delivery.out and Capability.TOKEN_OUTCOME in can:
-        remembered = await session.token_outcome(token)
+        remembered = await entering.ask(token, expected)
         if remembered is not None and (told := _remembered(token, remembered, expected)):
             attempting.outcome = told
             return await _with_supply(session, can, told)
         absent = remembered is None
     if mismatch := await _mismatch(session, sold, can):
         return replace(mismatch, log_absent=absent)
-    attempting.acted = True
-    entered = await session.enter_token(token, attempt=leased.delivery.lockouts)
+    entered = await entering.enter(token, attempt=leased.delivery.lockouts)
     outcome = replace(_judge(token, entered), log_absent=absent)
+    # Digits that were never in the world cannot be what was used; of others the log must tell.
+    if outcome.fact is Fact.USED and leased.delivery.out and Capability.TOKEN_OUTCOME in can:
+        attempting.outcome = replace(
+            outcome, fact=Fact.NO_ANSWER, detail="used; whose token it was is not told yet"
+        )
+        outcome = await _evidence(entering, token, outcome, expected)
     attempting.outcome = outcome
-    if outcome.fact is Fact.USED and Capability.TOKEN_OUTCOME in can:
-        outcome = await _evidence(session, token, outcome, expected, out=leased.delivery.out)
-        attempting.outcome = outcome
     return await _with_supply(session, can, outcome)
 
 
@@ -197,12 +257,10 @@ def _foreign(echo: TokenOutcome, expected: Amount | None) -> bool:
 
 
 async def _evidence(
-    session: Session, token: Token, used: Outcome, expected: Amount | None, *, out: bool
+    entering: _Entering, token: Token, used: Outcome, expected: Amount | None
 ) -> Outcome:
     """USED is not proof: ask the log whose token it was."""
-    if not out:
-        return used  # our digits were never in the world: it cannot have been ours
-    remembered = await session.token_outcome(token)
+    remembered = await entering.ask(token, expected)
     if remembered is None:
         return used
     return _remembered(token, remembered, expected) or used

@@ -106,8 +106,22 @@ class TokenSeen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TokenAnswer:
+    """What a meter answered when asked at `asked_at` of one token; None: it knows nothing of it."""
+
+    token_id: str
+    asked_at: datetime
+    outcome: TokenOutcome | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What one meter said at one time, polled or pushed. `alive`: it can be reached now."""
+    """What one meter said at one time, polled or pushed. `alive`: it can be reached now.
+
+    `stored`: retained by a broker, or stored and sent late: it tells of the past, proves nothing.
+    `asked_at` is when our question left, None for what was told unasked; `told_at` the time of the
+    message by the other side's clock; `answers` are to our questions.
+    """
 
     tenant: TenantId
     drn: Drn
@@ -117,7 +131,11 @@ class Report:
     events: tuple[MeterEvent, ...] = ()
     supply: Supply | None = None
     tokens: tuple[TokenSeen, ...] = ()
+    answers: tuple[TokenAnswer, ...] = ()
     alive: bool = True
+    stored: bool = False
+    asked_at: datetime | None = None
+    told_at: datetime | None = None
 
 
 class Notice(Protocol):

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum, unique
 
 from headend.deliveries import OPEN_STATES, Delivery, DeliveryState, Fact
 from headend.recharges import Recharge, RechargeState
+from headend.supply import DarkCause
 from headend.tokens import TokenResult
 from headend.unconfirmed import unconfirmed_text
 
@@ -23,6 +25,8 @@ class NextStep(StrEnum):
     CUSTOMER_TYPES = "customer_types"
     LOOK_AT_SUPPLY = "look_at_supply"
     CUSTOMER_PRESSES_BUTTON = "customer_presses_button"
+    CUSTOMER_ACTS = "customer_acts"
+    PERSON_VISITS = "person_visits"
     PERSON_DECIDES = "person_decides"
     NOTHING = "nothing"
 
@@ -53,10 +57,7 @@ def what_next(
                 "The credit is in; the customer presses the button on the meter.",
             )
         case RechargeState.DARK:
-            return Prospect(
-                NextStep.PERSON_DECIDES,
-                f"The credit is in but supply is off ({recharge.dark_cause or 'cause unknown'}).",
-            )
+            return _dark(recharge)
         case RechargeState.ISSUED if delivery is not None:
             return _of_delivery(delivery, now)
         case _:
@@ -68,6 +69,54 @@ def _awaiting(change: Delivery) -> Prospect:
         text = f"The token is made when key change {change.id} is proved by the meter."
         return Prospect(NextStep.ISSUE, text)
     return Prospect(NextStep.PERSON_DECIDES, f"Not made yet: {unconfirmed_text(change)}.")
+
+
+def _dark(recharge: Recharge) -> Prospect:
+    """What lights a home whose credit is in."""
+    step, text = _LIGHTS[recharge.dark_cause or DarkCause.UNKNOWN]
+    if recharge.missing_milli is not None:
+        text = text.replace("more credit", f"{Decimal(recharge.missing_milli).scaleb(-3):f} more")
+    if recharge.dark_cause is DarkCause.DEBT and recharge.debt_milli is not None:
+        text += f" It owes {Decimal(recharge.debt_milli).scaleb(-3):f}."
+    return Prospect(step, f"The credit is in but supply is off: {text}")
+
+
+_LIGHTS = {
+    DarkCause.RELAY_FAULT: (
+        NextStep.PERSON_VISITS,
+        "the contacts do not follow. Send somebody to the meter.",
+    ),
+    DarkCause.TAMPER_LOCK: (
+        NextStep.PERSON_VISITS,
+        "the meter is locked after tampering. It wants an inspection and a clear-tamper token.",
+    ),
+    DarkCause.OVERLOAD: (
+        NextStep.CUSTOMER_ACTS,
+        "too much was switched on. The customer switches appliances off and presses the button.",
+    ),
+    DarkCause.OUT_OF_CREDIT: (
+        NextStep.CUSTOMER_ACTS,
+        "the credit is used up already. The customer buys more credit.",
+    ),
+    DarkCause.BELOW_THRESHOLD: (
+        NextStep.CUSTOMER_ACTS,
+        "it is less than the meter wants before it closes. The customer buys more credit.",
+    ),
+    DarkCause.DEBT: (NextStep.PERSON_DECIDES, "the meter holds it off for a debt."),
+    DarkCause.DISCONNECTED: (
+        NextStep.PERSON_DECIDES,
+        "somebody ordered it off. If the reason is gone, permit the meter to close.",
+    ),
+    DarkCause.NO_VOLTAGE: (
+        NextStep.PERSON_DECIDES,
+        "no voltage reaches the meter. Look for an outage of its line.",
+    ),
+    DarkCause.KEYPAD_UNIT_LOST: (
+        NextStep.CUSTOMER_ACTS,
+        "the unit with the button is not heard. The customer looks after its plug and batteries.",
+    ),
+    DarkCause.UNKNOWN: (NextStep.PERSON_DECIDES, "the meter does not say why."),
+}
 
 
 _OTHER_KEY = (

@@ -303,6 +303,24 @@ class NothingToAsk(OrderRefused):
     status = 409
 
 
+class NotOnTheWorkList(OrderRefused):
+    slug = "not-on-the-work-list"
+    title = "Nothing of it waits for a person"
+    status = 409
+
+
+class MeterSaysOtherwise(OrderRefused):
+    slug = "meter-says-otherwise"
+    title = "The meter's own word is another"
+    status = 409
+
+
+class TooMuchSaid(OrderRefused):
+    slug = "too-much-said"
+    title = "No more evidence is kept of one delivery"
+    status = 409
+
+
 class TooManyGuesses(OrderRefused):
     slug = "too-many-guesses"
     title = "Too many unknown tokens were verified in this hour"

@@ -16,6 +16,7 @@ from headend.refusals import CreditNoteRequired, UnknownRecharge
 from headend.store import Transaction
 from headend.supply_groups import Reveal
 from headend.tokens import TokenState
+from headend.worklist import Work, proved_unused
 
 
 async def found(tx: Transaction, tenant: TenantId, ident: str) -> Recharge:
@@ -28,7 +29,10 @@ async def found(tx: Transaction, tenant: TenantId, ident: str) -> Recharge:
 async def undo(
     tx: Transaction, tenant: TenantId, ident: str, *, reason: str, now: datetime
 ) -> Recharge:
-    """Undo a sale whose digits were never out; raises CreditNoteRequired, UnknownRecharge."""
+    """Undo a sale whose digits were never out, or are proved unused and unusable.
+
+    Raises CreditNoteRequired, UnknownRecharge.
+    """
     # The delivery first: whoever holds its row lock may change the recharge.
     delivery = await tx.deliveries.of(ident, tenant)
     recharge = await found(tx, tenant, ident)
@@ -36,7 +40,7 @@ async def undo(
         return recharge
     if delivery is None and recharge.state is not RechargeState.OPEN:
         raise Stale(f"recharge {ident} was issued just now")
-    cancelled = _cancelled(delivery, now=now) if delivery else None
+    cancelled = await _cancelled(tx, recharge, delivery, now=now) if delivery else None
     if delivery and cancelled:
         if cancelled != delivery:
             await tx.deliveries.save(cancelled, was=delivery.state)
@@ -70,11 +74,22 @@ def may_show(recharge: Recharge, delivery: Delivery, *, now: datetime) -> bool:
     return due or DeliveryMethod.REMOTE not in delivery.methods
 
 
-def _cancelled(delivery: Delivery, *, now: datetime) -> Delivery:
-    """The delivery of a sale that can be undone; raises CreditNoteRequired for all others."""
-    if reason := _credit_note_reason(delivery):
+async def _cancelled(
+    tx: Transaction, recharge: Recharge, delivery: Delivery, *, now: datetime
+) -> Delivery:
+    """The delivery of a sale that can be undone; raises CreditNoteRequired for all others.
+
+    One that was in doubt stays UNRESOLVED: should its credit ever show, that is an alarm.
+    """
+    reason = _credit_note_reason(delivery)
+    if reason is None:
+        return delivery.after(Fact.CANCELLED, now=now)
+    tokens = await tx.tokens.of(delivery.id, delivery.tenant)
+    evidence = await tx.evidence.of(delivery.id, delivery.tenant)
+    work = Work(delivery=delivery, recharge=recharge, tokens=tokens, evidence=evidence)
+    if not proved_unused(work, now=now):
         raise CreditNoteRequired(reason)
-    return delivery.after(Fact.CANCELLED, now=now)
+    return delivery
 
 
 def _credit_note_reason(delivery: Delivery) -> str | None:

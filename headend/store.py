@@ -23,9 +23,11 @@ from headend.audit import Audit
 from headend.commands import ChangeKey, Manage
 from headend.compensations import Compensations
 from headend.dangers import CapRules, DangerousOrders
+from headend.darkness import PaidSales
 from headend.deliveries import Delivery, DeliveryState
 from headend.escalations import Escalations
 from headend.events import MeterEvent
+from headend.evidence import EvidenceLog
 from headend.holds import Holds
 from headend.messages import SentMessages
 from headend.meters import BusName, Drn, Meter, TenantId, UsagePointId
@@ -42,6 +44,7 @@ from headend.tokens import Token
 from headend.usage_points import UsagePoint
 from headend.vending_keys import SealedKey
 from headend.webhooks import Postings, Webhooks
+from headend.worklist import WorkList
 
 
 class Tenants(Protocol):
@@ -336,6 +339,12 @@ class Transaction(Protocol):
     def deliveries(self) -> Deliveries: ...
     @property
     def attempts(self) -> Attempts: ...
+    @property
+    def evidence(self) -> EvidenceLog: ...
+    @property
+    def paid_sales(self) -> PaidSales: ...
+    @property
+    def worklist(self) -> WorkList: ...
     @property
     def readings(self) -> Readings: ...
     @property

@@ -136,12 +136,23 @@ def mask(digits: str) -> str:
     return "*" * (len(digits) - 4) + digits[-4:]
 
 
+@unique
+class TokenOrigin(StrEnum):
+    """Where a meter says that a token came from."""
+
+    KEYPAD = "keypad"
+    HEADEND = "headend"
+    LOCAL = "local"  # a gateway beside the meter, acting by itself
+    HANDHELD = "handheld"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenOutcome:
     """What a meter says of one token.
 
     `tid` and `amount` are its echo (amount in units of the service), `credit_before` and
-    `credit_after` its register in the same units, `lockout_s` how long entry stays locked.
+    `credit_after` its register in the same units, `lockout_s` how long entry stays locked;
+    `origin` is where it came from, where the meter tells.
     """
 
     result: TokenResult
@@ -151,6 +162,7 @@ class TokenOutcome:
     credit_after: Decimal | None = None
     lockout_s: int = 0
     at: datetime | None = None
+    origin: TokenOrigin | None = None
 
 
 @unique

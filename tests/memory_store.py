@@ -17,6 +17,7 @@ from adapters.store.cursors import read_cursor, write_cursor
 from headend.api_keys import ApiKey
 from headend.attempts import Attempt
 from headend.commands import ChangeKey, Manage
+from headend.darkness import PAID_STATES
 from headend.deliveries import OPEN_STATES, Delivery, DeliveryMethod, DeliveryState, Fact
 from headend.errors import Stale
 from headend.events import MeterEvent
@@ -31,6 +32,7 @@ from headend.supply_groups import SupplyGroup
 from headend.tokens import Token, TokenPurpose, TokenResult
 from headend.usage_points import UsagePoint
 from headend.vending_keys import SealedKey
+from tests.memory_evidence import MemoryEvidence, MemoryPaidSales, MemoryWorkList, evidence_table
 from tests.memory_harm import (
     MemoryApprovals,
     MemoryAudit,
@@ -129,6 +131,18 @@ class MemoryTransaction:
     @cached_property
     def attempts(self) -> "MemoryAttempts":
         return MemoryAttempts(self._view("attempts"))
+
+    @cached_property
+    def evidence(self) -> MemoryEvidence:
+        return MemoryEvidence(self._view("evidence"))
+
+    @cached_property
+    def paid_sales(self) -> MemoryPaidSales:
+        return MemoryPaidSales(self._view("recharges"), self._view("deliveries"))
+
+    @cached_property
+    def worklist(self) -> MemoryWorkList:
+        return MemoryWorkList(self._view("deliveries"), self._view("recharges"), self.evidence)
 
     @cached_property
     def readings(self) -> "MemoryReadings":
@@ -245,6 +259,10 @@ def _tables() -> dict[str, Table[Any, Any]]:
         "recharges": Table(
             all=lambda one: (one.tenant, (one.created_at, one.id)),
             meter=lambda one: ((one.tenant, one.drn), (one.created_at, one.id)),
+            paid=lambda one: _if(one.state in PAID_STATES, one.tenant, (one.created_at, one.id)),
+            paid_all=lambda one: _if(
+                one.state in PAID_STATES, None, (one.tenant, one.created_at, one.id)
+            ),
             key=lambda one: _if(
                 one.order.idempotency_key, (one.tenant, one.order.idempotency_key), (one.id,)
             ),
@@ -267,6 +285,7 @@ def _tables() -> dict[str, Table[Any, Any]]:
                 (one[1].started_at, one[0]),
             )
         ),
+        "evidence": evidence_table(),
         "readings": Table(
             type=lambda one: ((one.tenant, one.drn, one.type), (one.taken_at,)),
             time=lambda one: ((one.tenant, one.drn), (one.taken_at, one.type.value)),
@@ -287,6 +306,7 @@ def _deliveries() -> Table[tuple[TenantId, str], Delivery]:
         return (one.priority, one.rank, one.tenant, one.id)
 
     return Table(
+        made=lambda one: (one.tenant, (one.created_at, one.id)),
         recharge=lambda one: _if(one.recharge_id, (one.tenant, one.recharge_id), (one.id,)),
         meter=lambda one: ((one.tenant, one.drn), turn(one)),
         open=lambda one: _if(one.state in OPEN_STATES, (one.tenant, one.drn), turn(one)),

@@ -6,12 +6,19 @@ from decimal import Decimal
 from hashlib import sha256
 
 from headend.errors import NoAnswer
-from headend.tokens import Token, TokenOutcome, TokenResult
+from headend.tokens import Token, TokenOrigin, TokenOutcome, TokenResult
 from protocols.modbus.stsm import LoggedToken, TokenJudgement
 
 # One attempt more for each lock-out met; a token that met more of them is another matter.
 ATTEMPTS_REMEMBERED = 64
 _CREDIT_CLASS = 0
+# Register D088, kept in the log; 0 is the keypad.
+_ORIGINS = {
+    0: TokenOrigin.KEYPAD,
+    1: TokenOrigin.HEADEND,
+    2: TokenOrigin.LOCAL,
+    3: TokenOrigin.HANDHELD,
+}
 # "Come again": the meter has decided nothing about the token.
 _UNDECIDED = frozenset({TokenResult.RESERVED, TokenResult.LOCK_OUT, TokenResult.NOT_READY})
 
@@ -48,6 +55,7 @@ def judged(
         credit_after=scaled(judgement.credit_after, exponent),
         lockout_s=judgement.lockout_s,
         at=_time(judgement.processed),
+        origin=TokenOrigin.HEADEND,
     )
 
 
@@ -83,6 +91,7 @@ def _logged(entry: LoggedToken, result: TokenResult, exponent: int) -> TokenOutc
         tid=entry.tid,
         amount=scaled(entry.amount, exponent) if credited else None,
         at=_time(entry.processed),
+        origin=_ORIGINS.get(entry.origin),
     )
 
 

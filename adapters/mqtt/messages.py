@@ -129,6 +129,7 @@ class TokenPart(msgspec.Struct, frozen=True, kw_only=True):
     balance: object = None
     lockout_s: object = None
     at: object = None
+    origin: object = None
 
 
 class EventMessage(Envelope, frozen=True, kw_only=True):

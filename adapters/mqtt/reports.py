@@ -39,7 +39,7 @@ from headend.meters import BusName, KeyType, StsConfiguration, TenantId
 from headend.ports import Report, TokenSeen
 from headend.readings import Quality, Reading, ReadingType
 from headend.supply import Supply
-from headend.tokens import TokenOutcome, TokenResult
+from headend.tokens import TokenOrigin, TokenOutcome, TokenResult
 
 _MAX_NUMBER = 2**31 - 1
 _MAX_ARGUMENT = 2**63 - 1
@@ -49,6 +49,7 @@ _QUALITIES = {
     Sureness.STALE: Quality.STALE,
     Sureness.DOUBTFUL: Quality.SUSPECT,
 }
+_ORIGINS = frozenset(TokenOrigin)
 # These tell that the meter cannot be reached, or soon will not.
 _FAREWELLS = frozenset({EventType.POWER_DOWN, EventType.METER_SILENT})
 # The meter itself said so.
@@ -108,6 +109,8 @@ class _Hearing:
         self,
         *,
         alive: bool,
+        stored: bool = False,
+        told_at: datetime | None = None,
         readings: tuple[Reading, ...] = (),
         events: tuple[MeterEvent, ...] = (),
         supply: Supply | None = None,
@@ -118,11 +121,13 @@ class _Hearing:
             drn=self.topic.drn,
             bus=self.bus,
             address=self.topic.gateway,
+            stored=self.retained or stored,
             readings=readings,
             events=events,
             supply=supply,
             tokens=tokens,
             alive=alive and not self.retained,
+            told_at=told_at,
         )
 
 
@@ -168,6 +173,7 @@ def _state(hearing: _Hearing, payload: bytes) -> Report:
     credit = None if body.credit is None else parse_value(kind, body.credit)
     return hearing.report(
         alive=body.q is not Sureness.STALE,
+        stored=body.q is Sureness.STALE,
         readings=hearing.readings({} if credit is None else {kind: credit}, taken_at, quality),
         supply=read_supply(body.supply, min(taken_at, hearing.now), credit_milli=credit),
     )
@@ -178,6 +184,7 @@ def _reading(hearing: _Hearing, payload: bytes) -> Report:
     taken_at, quality = hearing.times(body.ts, body.q)
     return hearing.report(
         alive=body.q is not Sureness.STALE,
+        stored=body.q is Sureness.STALE,
         readings=hearing.readings(parse_values(body.values), taken_at, quality),
     )
 
@@ -199,6 +206,8 @@ def _event(hearing: _Hearing, payload: bytes) -> Report:
     outcome = None if body.token is None else read_outcome(body.token)
     return hearing.report(
         alive=body.q is not Sureness.STALE and event.type not in _FAREWELLS,
+        stored=body.q is Sureness.STALE,
+        told_at=parse_time(body.ts),
         events=(event,),
         tokens=() if outcome is None else (TokenSeen(outcome=outcome),),
     )
@@ -279,7 +288,12 @@ def read_outcome(part: TokenPart) -> TokenOutcome | None:
         credit_after=parse_number(part.balance),
         lockout_s=parse_count(part.lockout_s, most=_LOCK_OUT_MAX_S) or 0,
         at=parse_time(part.at),
+        origin=_origin(part.origin),
     )
+
+
+def _origin(told: object) -> TokenOrigin | None:
+    return TokenOrigin(told) if isinstance(told, str) and told in _ORIGINS else None
 
 
 def read_sts(part: object) -> StsConfiguration | None:

@@ -93,7 +93,17 @@ class GatewayCommands:
             known = _logged(meter, asked, command.args.get("tid"))
         if known is None:
             return {"state": "done", "code": None, "of": asked}
-        told = ("state", "code", "tid", "amount", "credit_before", "balance", "at", "lockout_s")
+        told = (
+            "state",
+            "code",
+            "tid",
+            "amount",
+            "credit_before",
+            "balance",
+            "at",
+            "lockout_s",
+            "origin",
+        )
         return {"of": asked, **{name: known[name] for name in told if name in known}}
 
     async def _read(self, command: Command, meter: SimulatedMeter) -> Fields:

@@ -234,6 +234,7 @@ def echo(entry: TokenEntry) -> Fields:
         "credit_before": decimal_text(entry.credit_before_milli),
         "balance": decimal_text(entry.credit_after_milli),
         "at": milliseconds(entry.at),
+        "origin": entry.origin.name.lower().removesuffix("_gateway"),
     }
     if entry.lockout_s:
         told["lockout_s"] = entry.lockout_s

@@ -78,11 +78,11 @@ class SqlRecharges:
         row = await self._run.row(_FIND, keys)
         if row is not None and self._run.locks and row.state == RechargeState.OPEN:
             row = await self._run.row(_FIND_LOCKED, keys)
-        return None if row is None else _recharge_of(row)
+        return None if row is None else recharge_of(row)
 
     async def find_by_key(self, tenant: TenantId, idempotency_key: str) -> Recharge | None:
         row = await self._run.row(_FIND_BY_KEY, {"tenant_": tenant, "key": idempotency_key})
-        return None if row is None else _recharge_of(row)
+        return None if row is None else recharge_of(row)
 
     async def save(self, recharge: Recharge, *, was: RechargeState) -> None:
         """The order and what else a recharge was born with never change and are left alone."""
@@ -97,11 +97,11 @@ class SqlRecharges:
     ) -> Sequence[Recharge]:
         bounds = {"since": since or _LONG_AGO, "before": before, "limit_": limit}
         rows = await self._run.rows(_OPEN, bounds)
-        return [_recharge_of(row) for row in rows]
+        return [recharge_of(row) for row in rows]
 
     async def unlit(self, tenant: TenantId, drn: Drn) -> Sequence[Recharge]:
         rows = await self._run.rows(_UNLIT, {"tenant_": tenant, "drn_": drn})
-        return [_recharge_of(row) for row in rows]
+        return [recharge_of(row) for row in rows]
 
     async def issued_since(self, tenant: TenantId, drn: Drn, since: datetime) -> bool:
         keys = {"tenant_": tenant, "drn_": drn, "since": since}
@@ -129,7 +129,7 @@ def _conditions(tenant: TenantId, where: RechargeFilter) -> list[ColumnElement[b
     return conditions
 
 
-def _recharge_of(row: SqlRow) -> Recharge:
+def recharge_of(row: SqlRow) -> Recharge:
     return Recharge(
         id=row.id,
         tenant=row.tenant,
@@ -212,6 +212,6 @@ _LISTING = Listing(
     columns=(_c.created_at, _c.id),
     kinds=(datetime, str),
     key=lambda recharge: (recharge.created_at, recharge.id),
-    record=_recharge_of,
+    record=recharge_of,
     newest_first=True,
 )

@@ -17,10 +17,12 @@ from adapters.store.attempts import SqlAttempts
 from adapters.store.audit import SqlAudit
 from adapters.store.compensations import SqlCompensations
 from adapters.store.dangers import SqlCapRules, SqlDangerousOrders
+from adapters.store.darkness import SqlPaidSales
 from adapters.store.deliveries import SqlDeliveries
 from adapters.store.engine import Engines, open_engines
 from adapters.store.escalations import SqlEscalations
 from adapters.store.events import SqlEvents
+from adapters.store.evidence import SqlEvidence
 from adapters.store.holds import SqlHolds
 from adapters.store.meters import SqlMeters
 from adapters.store.opening_hours import SqlOpeningHours
@@ -41,6 +43,7 @@ from adapters.store.uncut import to_its_end
 from adapters.store.usage_points import SqlUsagePoints
 from adapters.store.vending_keys import SqlVendingKeys
 from adapters.store.webhooks import SqlWebhooks
+from adapters.store.worklist import SqlWorkList
 from headend.outbox import Bell
 
 
@@ -59,6 +62,9 @@ class SqlTransaction:
         self.attempts = SqlAttempts(run)
         self.readings = SqlReadings(run)
         self.events = SqlEvents(run)
+        self.evidence = SqlEvidence(run)
+        self.paid_sales = SqlPaidSales(run)
+        self.worklist = SqlWorkList(run)
         self.polls = SqlPolls(run)
         self.api_keys = SqlApiKeys(run)
         self.vending_keys = SqlVendingKeys(run)

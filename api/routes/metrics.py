@@ -11,7 +11,7 @@ from prometheus_client import (
     generate_latest,
 )
 
-from api.head_end import Desks
+from api.head_end import Desks, HeadEnd
 from api.vending import Vending
 from headend.errors import StoreDown
 from headend.intake import Intake
@@ -22,6 +22,7 @@ router = APIRouter(tags=["health"])
 @router.get("/metrics", summary="Metrics for Prometheus", response_class=Response)
 async def metrics(desks: Desks) -> Response:
     text = generate_latest(REGISTRY) + _dropped(desks.intake) + await _vending(desks.vending)
+    text += await _dark(desks)
     return Response(text, media_type=CONTENT_TYPE_LATEST)
 
 
@@ -33,6 +34,28 @@ def _dropped(intake: Intake) -> bytes:
         f'{name}{{reason="{reason}"}} {count}' for reason, count in sorted(intake.dropped.items())
     ]
     return ("\n".join(lines) + "\n").encode()
+
+
+async def _dark(desks: HeadEnd) -> bytes:
+    """Who has paid and has no light: how many by cause, and how long the oldest has waited."""
+    registry = CollectorRegistry()
+    names = ("tenant", "cause")
+    count = Gauge(
+        "headend_paid_but_dark", "Sales that are paid and not lit", names, registry=registry
+    )
+    oldest = Gauge(
+        "headend_paid_but_dark_oldest_seconds",
+        "Age of the oldest sale that is paid and not lit",
+        names,
+        registry=registry,
+    )
+    now = desks.clock.now()
+    with suppress(StoreDown):  # the other metrics tell of that
+        async with desks.store.look() as tx:
+            for dark in await tx.paid_sales.counts():
+                count.labels(dark.tenant, dark.cause).set(dark.count)
+                oldest.labels(dark.tenant, dark.cause).set((now - dark.oldest).total_seconds())
+    return generate_latest(registry)
 
 
 async def _vending(vending: Vending) -> bytes:

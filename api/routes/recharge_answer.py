@@ -7,6 +7,12 @@ from typing import Annotated
 from pydantic import Field
 
 from api.routes.deliveries import AttemptTold
+from api.routes.evidence_answer import (
+    EvidenceTold,
+    FindingTold,
+    evidence_told,
+    findings_told,
+)
 from api.routes.forms import Told, grows
 from api.routes.quantities import AmountTold, amount_told, milli_told
 from api.routes.restoration import ClockTold
@@ -126,6 +132,8 @@ class RechargeTold(RechargeListed):
     delivery: str | None
     delivery_state: Annotated[DeliveryState, grows(DeliveryState)] | None
     attempts: Sequence[AttemptTold]
+    evidence: Sequence[EvidenceTold]
+    findings: Sequence[FindingTold]
     result: ResultTold | None
     stopped_by: Annotated[Fact, grows(Fact)] | None
     confirmed_by: Annotated[Confirmation, grows(Confirmation)] | None
@@ -155,6 +163,8 @@ class RechargeTold(RechargeListed):
             delivery=delivery.id if delivery else None,
             delivery_state=delivery.state if delivery else None,
             attempts=[AttemptTold.of(attempt) for attempt in story.attempts],
+            evidence=evidence_told(delivery, story.evidence),
+            findings=findings_told(delivery, story.tokens, story.evidence),
             result=ResultTold.of(delivery.result if delivery else None),
             stopped_by=delivery.stopped_by if delivery else None,
             confirmed_by=delivery.confirmed_by if delivery else None,

@@ -55,7 +55,9 @@ async def test_a_sale_is_answered_at_once_and_told_in_full(caller: Caller):
     assert told["sale"] == body["sale"]
     assert told["fallback"] == body["fallback"]
     assert told["next"]["step"] == "send"
-    assert told["supply"] == {"state": "unknown", "cause": None, "at": None}
+    unseen = {"state": "unknown", "cause": None, "missing": None, "debt": None, "proof": None}
+    assert told["supply"] == {**unseen, "at": None}
+    assert (told["evidence"], told["findings"]) == ([], [])
     (token,) = told["tokens"]
     assert token["purpose"] == "credit"
     assert token["sequence"] == 1

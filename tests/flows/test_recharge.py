@@ -10,6 +10,7 @@ import pytest
 
 from adapters.simulators.faults import Dying
 from headend.deliveries import Confirmation, DeliveryState
+from headend.looking import look
 from headend.meters import Drn
 from headend.readings import ReadingType
 from headend.recharges import RechargeState
@@ -332,7 +333,8 @@ async def wire_readings(process: Process, world: World):
     async with world.store.look() as tx:
         meter = await tx.meters.find(TENANT, Drn(DRN))
     assert meter is not None
-    report = await process.bus._read(meter)
+    wire = process.bus._driver
+    report = await look(wire, meter, (), clock=world.clock, within_s=60)
     assert report is not None
     assert {reading.type for reading in report.readings} >= {ReadingType.CREDIT_LEFT_MILLI}
     return report

@@ -41,6 +41,7 @@ from headend.meters import (
     StsConfiguration,
     TenantId,
 )
+from headend.polling import Poll
 from headend.ports import Alert, Dispatch, Note
 from headend.quantities import Unit, Units
 from headend.readings import Reading, ReadingType
@@ -375,6 +376,10 @@ class World:
         """What the meter was credited since set-up, in kWh."""
         meter = self.meters[Drn(drn)]
         return Decimal(meter.credit_milli + meter.import_milli - 5_000) / 1000
+
+
+def a_poll_of(drn: str, due_at: datetime, *, interval_s: int) -> Poll:
+    return Poll(tenant=TENANT, drn=Drn(drn), bus=BUS, due_at=due_at, interval_s=interval_s)
 
 
 def a_record(drn: str, now: datetime) -> Meter:
