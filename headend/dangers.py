@@ -32,32 +32,40 @@ class Danger(StrEnum):
     KEY_CHANGE = "key_change"
 
 
-_MANAGEMENT: Mapping[ManagementKind, Danger | None] = {
-    ManagementKind.POWER_LIMIT: Danger.POWER_LIMIT,
-    ManagementKind.UNBALANCE_LIMIT: Danger.POWER_LIMIT,
-    ManagementKind.CLEAR_CREDIT: Danger.CLEAR_CREDIT,
-    ManagementKind.TARIFF_RATE: Danger.TARIFF_RATE,
-    ManagementKind.WATER_FACTOR: Danger.METER_CONTROL,
-    ManagementKind.SET_FLAG: Danger.METER_CONTROL,
-    ManagementKind.SET_CONTROL: Danger.METER_CONTROL,
-    ManagementKind.CLEAR_TAMPER: None,
-    ManagementKind.METER_TEST: None,
-}
-
-
 def danger_of(command: Command) -> Danger | None:
     """What is dangerous about a command, or None: credit and permitting supply never are."""
     match command:
         case SetSupply(action=action):
             return Danger.OPEN_SUPPLY if action is SupplyAction.OPEN else None
         case Manage(order):
-            return _MANAGEMENT[order.kind]
+            return _of_management(order.kind)
         case ChangeKey():
             return Danger.KEY_CHANGE
         case EnterToken() | SetClock():
             return None
         case _:
             assert_never(command)
+
+
+def _of_management(kind: ManagementKind) -> Danger | None:
+    match kind:
+        case ManagementKind.POWER_LIMIT | ManagementKind.UNBALANCE_LIMIT:
+            return Danger.POWER_LIMIT
+        case ManagementKind.CLEAR_CREDIT:
+            return Danger.CLEAR_CREDIT
+        case ManagementKind.TARIFF_RATE:
+            return Danger.TARIFF_RATE
+        case ManagementKind.WATER_FACTOR | ManagementKind.SET_FLAG | ManagementKind.SET_CONTROL:
+            return Danger.METER_CONTROL
+        case (
+            ManagementKind.CLEAR_TAMPER
+            | ManagementKind.METER_TEST
+            | ManagementKind.READ_CONTROL
+            | ManagementKind.READ_FLAG
+        ):
+            return None
+        case _:
+            assert_never(kind)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
