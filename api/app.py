@@ -27,6 +27,7 @@ from api.routes import (
     meters,
     metrics,
     readings,
+    receipts,
     recharges,
     supply_groups,
     tokens,
@@ -92,6 +93,7 @@ def create_app(head_end: HeadEnd) -> FastAPI:
         app.include_router(noun.router, dependencies=[documented])
     app.include_router(health.probes)
     app.include_router(metrics.router)
+    app.include_router(receipts.router)
     app.include_router(reference.router)
     explain_errors(app)
     # The last added is the outermost.

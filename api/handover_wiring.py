@@ -9,6 +9,7 @@ from adapters.handover.email import EmailMessenger, SmtpSecurity, SmtpSettings
 from adapters.handover.file_outbox import FileOutbox
 from adapters.handover.message import load_templates
 from adapters.handover.providers import Provider
+from adapters.handover.receipts import ReceiptBook
 from adapters.handover.router import Router
 from adapters.handover.sms_http import SmsGateway, SmsGatewaySettings
 from api.settings import Handover, SettingsRefused, SmsHttp, Smtp
@@ -36,6 +37,21 @@ def open_router(settings: Handover, clock: Clock) -> Router:
         ContactKind.EMAIL: _ordered("mail", settings.mail, mail, outbox),
     }
     return Router(providers, load_templates(settings.templates))
+
+
+def receipt_books(settings: Handover) -> Mapping[str, ReceiptBook]:
+    """How the receipts of each gateway that brings them are read."""
+    return {
+        name: ReceiptBook(
+            secret=gateway.receipts.secret.get_secret_value(),
+            id=gateway.receipts.id,
+            status=gateway.receipts.status,
+            delivered=frozenset(word.casefold() for word in gateway.receipts.delivered),
+            failed=frozenset(word.casefold() for word in gateway.receipts.failed),
+        )
+        for name, gateway in settings.gateways.items()
+        if gateway.receipts is not None
+    }
 
 
 def _ordered(

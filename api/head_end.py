@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Protocol
 
 from fastapi import Depends, Request
 
@@ -13,6 +13,7 @@ from headend.cap_desk import CapDesk
 from headend.command_desk import CommandDesk
 from headend.intake import Intake
 from headend.key_desk import KeyDesk
+from headend.messages import Receipt
 from headend.meter_desk import Catalog, MeterDesk
 from headend.meters import BusName
 from headend.ports import Chance, Clock
@@ -27,6 +28,17 @@ class Work:
 
     name: str
     run: Callable[[], Awaitable[None]]
+
+
+class ReceiptBook(Protocol):
+    """How the receipts of one message provider are known and read."""
+
+    def admits(self, authorization: str | None, parameter: str | None) -> bool: ...
+
+    def read(
+        self, body: bytes, content_type: str, parameters: Mapping[str, str]
+    ) -> tuple[str, Receipt] | None:
+        """The provider's name of the message and what is said of it; None when unreadable."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +64,7 @@ class HeadEnd:
     intake: Intake
     works: Sequence[Work] = ()
     linked: Mapping[BusName, Callable[[], bool]] = field(default_factory=dict)
+    receipt_books: Mapping[str, ReceiptBook] = field(default_factory=dict)
     writes: Writes = field(default_factory=Writes)
 
 

@@ -79,6 +79,12 @@ class NotFound(Problem):
     status = 404
 
 
+class UnreadableReceipt(Problem):
+    slug = "unreadable-receipt"
+    title = "This is not a receipt as the settings describe it"
+    status = 400
+
+
 class MethodNotAllowed(Problem):
     slug = "method-not-allowed"
     title = "This method has no meaning here"

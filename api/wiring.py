@@ -30,7 +30,7 @@ from adapters.store import migrate as schema
 from adapters.store.transaction import SqlStore
 from api.catalog import KnownModels, Switchboard
 from api.folders import make_folder
-from api.handover_wiring import open_router
+from api.handover_wiring import open_router, receipt_books
 from api.harm_wiring import open_harm_bounds
 from api.head_end import HeadEnd, Work
 from api.settings import ModbusBus, MqttBus, Role, Settings, SettingsRefused
@@ -189,6 +189,7 @@ async def _assemble(settings: Settings, stack: AsyncExitStack) -> HeadEnd:
         intake=ports.intake,
         works=wires.works,
         linked=wires.linked,
+        receipt_books=receipt_books(settings.handover),
     )
 
 

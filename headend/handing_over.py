@@ -20,6 +20,7 @@ from headend.deliveries import (
     plan,
 )
 from headend.errors import NotSent
+from headend.messages import sent_message
 from headend.notes import note_of, reveal_set
 from headend.outbox import announce
 from headend.outcomes import Outcome, attempt_of, write_outcome
@@ -114,6 +115,9 @@ class HandingOver:
                 after = current.hand_over_failed(now=now, spread=self._chance.spread())
             await tx.deliveries.save(after, was=current.state)
             await tx.attempts.add(record)
+            for dispatch in given or ():
+                ident = self._chance.ident(now)
+                await tx.sent_messages.add(sent_message(dispatch, current, ident=ident, now=now))
             await announce(tx, *delivery_news(current, after, now=now, method=method))
 
     # --- good news -----------------------------------------------------------------------------

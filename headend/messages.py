@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum, unique
 from typing import Protocol
 
+from headend.deliveries import Delivery
 from headend.meters import TenantId
 from headend.ports import Dispatch
 from headend.usage_points import Contact
@@ -60,14 +61,14 @@ class SentMessage:
 
 
 def sent_message(
-    dispatch: Dispatch, *, tenant: TenantId, delivery_id: str, ident: str, now: datetime
+    dispatch: Dispatch, delivery: Delivery, *, ident: str, now: datetime
 ) -> SentMessage:
     """The record of what a provider took."""
     within_s = dispatch.receipt_within_s
     return SentMessage(
-        tenant=tenant,
+        tenant=delivery.tenant,
         id=ident,
-        delivery_id=delivery_id,
+        delivery_id=delivery.id,
         contact=dispatch.contact,
         provider=dispatch.provider,
         reference=dispatch.reference,

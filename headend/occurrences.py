@@ -44,6 +44,10 @@ class Occurrence(StrEnum):
     CLOCK_ORDER_UNRESOLVED = "clock_order.unresolved"
     CLOCK_ORDER_FAILED = "clock_order.failed"
     CLOCK_ORDER_CANCELLED = "clock_order.cancelled"
+    RESTORATION_OVERDUE = "restoration.overdue"
+    RESTORATION_LIMIT_PASSED = "restoration.limit_passed"
+    MESSAGE_DELIVERED = "message.delivered"
+    MESSAGE_FAILED = "message.failed"
     METER_EVENT = "meter.event"
     READINGS_TAKEN = "readings.taken"
     APPROVAL_WAITING = "approval.waiting"
@@ -175,6 +179,32 @@ FAMILIES: Mapping[str, Family] = {
         },
     ),
     "clock_order": Family("The end of an order to set a clock", _ORDER),
+    "restoration": Family(
+        "A home that paid and is not lit, each once: past the time at which the people in charge"
+        " are told (overdue), and past the legal limit (limit_passed)",
+        {
+            "recharge": "id of the recharge",
+            "reference": "the caller's own reference, or null",
+            "sgc": "its supply group",
+            "state": "state of the recharge",
+            "cause": "why it is dark, as far as is known",
+            "paid_at": "when it was paid",
+            "tell_at": "when the people in charge were to be told",
+            "limit_at": "the legal limit",
+        },
+    ),
+    "message": Family(
+        "What a provider said of a message with digits. It proves nothing: some say it of messages"
+        " that nobody got",
+        {
+            "delivery": "id of the delivery",
+            "recharge": "id of the recharge, null for other commands",
+            "kind": "sms or email",
+            "provider": "its name in the settings",
+            "sent_at": "when the provider took it",
+            "receipt": "delivered or failed",
+        },
+    ),
     "meter": Family(
         "An abnormal event that a meter reported, once",
         {

@@ -321,6 +321,18 @@ class TooMuchSaid(OrderRefused):
     status = 409
 
 
+class NothingToGive(OrderRefused):
+    slug = "nothing-to-give"
+    title = "There are no digits that a person could still use"
+    status = 409
+
+
+class TooOften(OrderRefused):
+    slug = "too-often"
+    title = "The digits were given a moment ago, or often enough"
+    status = 429
+
+
 class TooManyGuesses(OrderRefused):
     slug = "too-many-guesses"
     title = "Too many unknown tokens were verified in this hour"

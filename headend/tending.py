@@ -10,6 +10,7 @@ from headend.deliveries import Delivery, Fact
 from headend.handing_over import HandingOver
 from headend.outcomes import Outcome, write_outcome
 from headend.ports import Chance, Clock, Handover
+from headend.receiving import Receiving
 from headend.rounds import Rounds
 from headend.store import Store
 
@@ -37,6 +38,7 @@ class Tending:
             Rounds(self._rescue, self._nothing_more, at_once=BATCH),
             people.digits,
             people.good_news,
+            Receiving(store, handover, clock=clock, chance=chance).rounds,
         )
 
     async def serve(self) -> None:

@@ -6,7 +6,7 @@ under the same name.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -14,8 +14,10 @@ from headend.compensations import cause_of, record_of
 from headend.deliveries import Delivery, retry_at
 from headend.errors import NotSent
 from headend.escalations import Escalation
+from headend.occurrences import Occurrence
+from headend.outbox import Announcement, announce
 from headend.ports import Alarm, Alert, Chance, Clock
-from headend.recharges import Recharge
+from headend.recharges import Json, Recharge
 from headend.restoration import RestorationClock, Strike, Threshold, strike
 from headend.rounds import Rounds
 from headend.store import Store, Transaction
@@ -68,6 +70,7 @@ class Watch:
             known = group or default_group(clock.tenant, clock.sgc, now)
             for threshold in found.passed:
                 await _owe(tx, clock, threshold, known, now=now)
+                await announce(tx, _news(clock, threshold, recharge, delivery, now=now))
 
     # --- people in charge ----------------------------------------------------------------------
 
@@ -157,6 +160,35 @@ async def _owe(
             not_before=now,
         )
     )
+
+
+def _news(
+    clock: RestorationClock,
+    threshold: Threshold,
+    recharge: Recharge,
+    delivery: Delivery | None,
+    *,
+    now: datetime,
+) -> Announcement:
+    data: Mapping[str, Json] = {
+        "recharge": clock.recharge_id,
+        "reference": recharge.order.reference,
+        "sgc": clock.sgc,
+        "state": recharge.state.value,
+        "cause": cause_of(recharge, delivery),
+        "paid_at": clock.paid_at.isoformat(),
+        "tell_at": clock.tell_at.isoformat(),
+        "limit_at": clock.limit_at.isoformat(),
+    }
+    return Announcement(
+        tenant=clock.tenant, drn=clock.drn, occurrence=_NEWS[threshold], at=now, data=data
+    )
+
+
+_NEWS = {
+    Threshold.TELL: Occurrence.RESTORATION_OVERDUE,
+    Threshold.LIMIT: Occurrence.RESTORATION_LIMIT_PASSED,
+}
 
 
 async def _alert(tx: Transaction, escalation: Escalation, *, now: datetime) -> Alert:

@@ -15,7 +15,7 @@ from api.routes.evidence_answer import (
 )
 from api.routes.forms import Told, grows
 from api.routes.quantities import AmountTold, amount_told, milli_told
-from api.routes.restoration import ClockTold
+from api.routes.restoration import ClockTold, MessageTold
 from api.routes.sts import StsTold
 from api.routes.token_answer import ResultTold, TokenTold
 from api.stories import RechargeStory
@@ -142,6 +142,7 @@ class RechargeTold(RechargeListed):
     fallback_at: datetime | None
     deadline: datetime | None
     reversal_reason: str | None
+    messages: Sequence[MessageTold]
     restoration: ClockTold | None
     next: NextTold
 
@@ -173,6 +174,7 @@ class RechargeTold(RechargeListed):
             fallback_at=delivery.fallback_at if delivery else None,
             deadline=delivery.deadline if delivery else None,
             reversal_reason=recharge.reversal_reason,
+            messages=[MessageTold.of(message) for message in story.messages],
             restoration=ClockTold.of(story.clock, recharge, delivery, now),
             next=NextTold.of(what_next(recharge, delivery, now, change=story.change)),
         )

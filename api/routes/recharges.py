@@ -23,6 +23,7 @@ from api.stories import recharge_story
 from headend import refusals
 from headend.api_keys import ApiKey, Scope
 from headend.meters import parse_drn
+from headend.receiving import ask_again
 from headend.recharges import RechargeState
 from headend.store import RechargeFilter
 from headend.supply_groups import Reveal
@@ -143,6 +144,17 @@ async def reverse_recharge(
 ) -> RechargeTold:
     """Refused with `credit-note-required` once the digits may be at work: `reason` tells why."""
     await desks.writes.finish(desks.recharges.reverse(caller.tenant, id, reason=body.reason))
+    return await _told(desks, caller, id, reveal=False)
+
+
+@router.post(
+    "/recharges/{id}/handover",
+    summary="Give the digits once more",
+    responses=explained(refusals.UnknownRecharge, refusals.NothingToGive, refusals.TooOften),
+)
+async def hand_over_again(id: IdentPath, caller: Seller, desks: Desks) -> RechargeTold:
+    """For a customer whom no message reached, whatever its receipt says; remote goes on."""
+    await desks.writes.finish(ask_again(desks.store, desks.clock, caller.tenant, id))
     return await _told(desks, caller, id, reveal=False)
 
 

@@ -9,6 +9,7 @@ from pydantic import Field, StrictInt
 from api.routes.contacts import ContactForm, contact_form
 from api.routes.forms import Asked, Told, grows
 from headend.deliveries import Delivery
+from headend.messages import Receipt, SentMessage
 from headend.recharges import Recharge
 from headend.restoration import Choice, Ending, RestorationClock
 from headend.supply_groups import (
@@ -17,6 +18,7 @@ from headend.supply_groups import (
     DEFAULT_TELL_S,
     Restoration,
 )
+from headend.usage_points import ContactKind
 
 DAY_S = 24 * 3600
 
@@ -80,6 +82,28 @@ class ChoiceTold(Told):
         if clock.choice is None:
             return None
         return cls(choice=clock.choice, chance_percent=clock.chance_percent, text=_why(clock))
+
+
+class MessageTold(Told):
+    """A message with digits that a provider took. Its receipt is no proof that anybody read it."""
+
+    kind: Annotated[ContactKind, grows(ContactKind)]
+    address: Annotated[str, Field(description="The end of it.")]
+    provider: str
+    sent_at: datetime
+    receipt: Annotated[Receipt, grows(Receipt)]
+    receipt_at: datetime | None
+
+    @classmethod
+    def of(cls, message: SentMessage) -> "MessageTold":
+        return cls(
+            kind=message.contact.kind,
+            address=f"…{message.contact.address[-4:]}",
+            provider=message.provider,
+            sent_at=message.sent_at,
+            receipt=message.receipt,
+            receipt_at=message.receipt_at,
+        )
 
 
 class ClockTold(Told):

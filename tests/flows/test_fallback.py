@@ -1,18 +1,21 @@
 """Digits in hand in time, whatever the wire, the meter or a provider does; in virtual time."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from headend.deliveries import Confirmation, DeliveryState
+from headend.errors import StoreDown
+from headend.handing_over import CLAIM
 from headend.meters import Drn
 from headend.supply_groups import DEFAULT_FALLBACK_S, default_group
 from tests.builders import NOW
 from tests.builders import TENANT as ACME
 from tests.fakes import MemoryStore
-from tests.flows.world import BUS, World, order, until
+from tests.flows.world import BUS, Fuse, Killed, World, order, until
 
 pytestmark = pytest.mark.virtual_time
 DRN = "12345678903"
@@ -34,7 +37,7 @@ class HangingWire:
     def capabilities(self, profile):
         return self._wire.capabilities(profile)
 
-    def open(self, meter):
+    def open(self, meter, **how):
         return self
 
     async def __aenter__(self):
@@ -94,8 +97,8 @@ class SlowWire:
     def capabilities(self, profile):
         return self._wire.capabilities(profile)
 
-    def open(self, meter):
-        return SlowOpening(self._wire.open(meter), self.before_s)
+    def open(self, meter, **how):
+        return SlowOpening(self._wire.open(meter, **how), self.before_s)
 
 
 class SlowOpening:
@@ -143,3 +146,94 @@ async def test_nobody_can_be_told_and_the_digits_go_as_soon_as_somebody_can(worl
         world.postman.down = False
         await until(lambda: world.postman.given, within_s=301)
     assert (await world.delivery_of("r1")).handed_at is not None
+
+
+@pytest.mark.parametrize("step", range(1, 9))
+async def test_a_process_that_dies_while_it_gives_gives_the_same_once_more(world, step):
+    """At most twice, never not at all; the second time by the same name, so a gateway knows it."""
+    world.meters[Drn(DRN)].faults.silent = True
+    await world.process().desk.recharge(order("r1", DRN))
+    await asyncio.sleep(DEFAULT_FALLBACK_S)
+    dying = world.process(Fuse(left=step))
+    with suppress(Killed, BaseExceptionGroup, TimeoutError):
+        async with asyncio.timeout(30):
+            await dying.tending.serve()
+    living = asyncio.create_task(world.process().tending.serve())
+    await asyncio.sleep(CLAIM.total_seconds() + 5)
+    living.cancel()
+    await asyncio.gather(living, return_exceptions=True)
+    notes = world.postman.given
+    assert 1 <= len(notes) <= 2
+    assert len({(note.id, note.digits) for note in notes}) == 1
+    assert (await world.delivery_of("r1")).handed_at is not None
+
+
+class AwayStore:
+    """A database that is away while told so."""
+
+    def __init__(self, store) -> None:
+        self._store = store
+        self.away = False
+
+    def begin(self):
+        self._require()
+        return self._store.begin()
+
+    def look(self):
+        self._require()
+        return self._store.look()
+
+    def _require(self) -> None:
+        if self.away:
+            raise StoreDown("away")
+
+
+async def test_with_the_database_away_nobody_is_told_and_when_it_is_back_everybody_is():
+    store = AwayStore(MemoryStore())
+    world = World(store)
+    await world.set_up(DRN)
+    world.meters[Drn(DRN)].faults.silent = True
+    async with world.process().running() as process:
+        await process.desk.recharge(order("r1", DRN))
+        store.away = True
+        await asyncio.sleep(DEFAULT_FALLBACK_S - 5)
+        assert not world.postman.given
+        with pytest.raises(StoreDown):
+            await process.desk.recharge(order("r2", DRN))
+        store.away = False
+        await until(lambda: world.postman.given, within_s=5)
+        world.meters[Drn(DRN)].faults.silent = False
+        await until(lambda: is_done(world, "r1"), within_s=1000)
+    assert world.credited(DRN) == 10
+
+
+async def test_a_clock_set_back_delays_what_is_under_way_by_as_much_and_doubles_nothing(world):
+    world.meters[Drn(DRN)].faults.silent = True
+    async with world.process().running() as process:
+        await process.desk.recharge(order("r1", DRN))
+        await asyncio.sleep(10)
+        world.clock.start -= timedelta(minutes=10)
+        await process.desk.recharge(order("r2", DRN))
+        await until(lambda: told(world, "r2"), within_s=DEFAULT_FALLBACK_S)
+        await until(lambda: told(world, "r1"), within_s=600 + DEFAULT_FALLBACK_S)
+        world.meters[Drn(DRN)].faults.silent = False
+        await until(lambda: is_done(world, "r1"), within_s=2000)
+        await until(lambda: is_done(world, "r2"), within_s=2000)
+    assert world.credited(DRN) == 20
+
+
+async def test_a_clock_set_forward_means_digits_early_and_doubles_nothing(world):
+    world.meters[Drn(DRN)].faults.silent = True
+    async with world.process().running() as process:
+        await process.desk.recharge(order("r1", DRN))
+        await asyncio.sleep(10)
+        world.clock.start += timedelta(hours=3)
+        await until(lambda: told(world, "r1"), within_s=5)
+        world.meters[Drn(DRN)].faults.silent = False
+        await until(lambda: is_done(world, "r1"), within_s=2000)
+    assert world.credited(DRN) == 10
+
+
+async def told(world, ident):
+    delivery = await world.delivery_of(ident)
+    return delivery.handed_at is not None

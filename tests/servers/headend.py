@@ -57,6 +57,8 @@ class HeadEndProcess:
         database_url: str,
         buses: Mapping[str, Table],
         command: Sequence[str] = SERVE,
+        handover: Table | None = None,
+        tables: Mapping[str, Table] | None = None,
         **settings: object,
     ) -> None:
         self.port = free_port()
@@ -69,12 +71,13 @@ class HeadEndProcess:
             "master_key_file": str(folder / "master.key"),
             **settings,
         }
-        tables: dict[str, Table] = {
+        all_tables: dict[str, Table] = {
             "listen": {"host": HOST, "port": self.port},
-            "handover": {"outbox": str(folder / "outbox")},
+            "handover": {"outbox": str(folder / "outbox"), **(handover or {})},
             **{f"buses.{name}": bus for name, bus in buses.items()},
+            **(tables or {}),
         }
-        self._config.write_text("".join(_lines(top, tables)))
+        self._config.write_text("".join(_lines(top, all_tables)))
         self._server = ServerProcess(
             [*command, str(self._config)],
             port=self.port,
