@@ -195,6 +195,7 @@ async def test_with_the_database_away_nobody_is_told_and_when_it_is_back_everybo
     world.meters[Drn(DRN)].faults.silent = True
     async with world.process().running() as process:
         await process.desk.recharge(order("r1", DRN))
+        await asyncio.sleep(1)
         store.away = True
         await asyncio.sleep(DEFAULT_FALLBACK_S - 5)
         assert not world.postman.given
