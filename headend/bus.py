@@ -17,6 +17,7 @@ from headend.commands import ChangeKey, EnterToken, Manage, SetSupply, needs
 from headend.deliveries import DeliveryMethod, DeliveryState, Fact
 from headend.errors import Resting, Stale, StoreDown
 from headend.intake import Intake
+from headend.logbooks import known_of
 from headend.looking import look, looking_since, questions
 from headend.meters import BusName, Meter, TenantId
 from headend.openings import not_now
@@ -293,17 +294,23 @@ class Bus:
 
     async def _poll(self, poll: Poll, meter: Meter) -> None:
         try:
-            now = self._ports.clock.now()
+            now, can = self._ports.clock.now(), self._driver.capabilities(meter.profile)
             async with self._ports.store.look() as tx:
                 asked = await questions(tx, meter.tenant, meter.drn, now=now)
-            report = await look(
-                self._driver, meter, asked, clock=self._ports.clock, within_s=CONVERSATION_S
+                known = await known_of(tx, meter, can, now=now)
+            reports = await look(
+                self._driver,
+                meter,
+                asked,
+                known=known,
+                clock=self._ports.clock,
+                within_s=CONVERSATION_S,
             )
-            if report is not None:
-                await self._ports.intake.accept((report,))
-            else:
+            await self._ports.intake.accept(reports)
+            answered = any(report.alive for report in reports)
+            if not answered:
                 await self._ports.intake.unanswered(asked, asked_at=now)
-            await self._poll_again(poll, answered=report is not None)
+            await self._poll_again(poll, answered=answered)
         except Resting as resting:
             with suppress(Stale, StoreDown):
                 await self._poll_again(poll, answered=False, rest_s=resting.again_s)

@@ -68,6 +68,7 @@ class EventType(IntEnum):
     METER_BACK = 0x0802
     AUTHENTICATION_FAILURE = 0x0803
     EVENT_LOG_GAP = 0x0804
+    ROUTE_MISCONFIGURED = 0x0805  # ours: what answers there is not believed
 
     @property
     def severity(self) -> Severity:
@@ -107,12 +108,16 @@ _SEVERITY = {
     EventType.METER_SILENT: Severity.MINOR,
     EventType.AUTHENTICATION_FAILURE: Severity.CRITICAL,
     EventType.EVENT_LOG_GAP: Severity.MAJOR,
+    EventType.ROUTE_MISCONFIGURED: Severity.MAJOR,
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeterEvent:
-    """One event; unique by (tenant, drn, code, taken_at, number). `argument` is the meter's own."""
+    """One event; unique by (tenant, drn, code, taken_at, number). `argument` is the meter's own.
+
+    `raw_code` is the meter's own code where its model has another one than ours.
+    """
 
     tenant: TenantId
     drn: Drn
@@ -121,6 +126,7 @@ class MeterEvent:
     received_at: datetime
     number: int = 0
     argument: int | None = None
+    raw_code: int | None = None
 
     @property
     def type(self) -> EventType | None:

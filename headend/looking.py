@@ -6,11 +6,13 @@ meter come soon, then ever less often. A look only reads: it never enters anythi
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from headend.commands import EnterToken, Manage
 from headend.deliveries import OPEN_STATES, Delivery, DeliveryState
-from headend.errors import Resting, WireError
+from headend.errors import Misconfigured, Resting, WireError
+from headend.logbooks import NOTHING, Known, new_events, not_believed, past_days
 from headend.meters import Capability, Drn, Meter, TenantId
 from headend.ports import Clock, Driver, Report, Session, TokenAnswer
 from headend.store import Transaction
@@ -58,46 +60,60 @@ def _worth_asking(delivery: Delivery, *, now: datetime) -> bool:
 
 
 async def look(
-    driver: Driver, meter: Meter, asked: Sequence[Token], *, clock: Clock, within_s: float
-) -> Report | None:
-    """Readings, supply and what the meter knows of these tokens, or None when it does not answer.
+    driver: Driver,
+    meter: Meter,
+    asked: Sequence[Token],
+    *,
+    known: Known = NOTHING,
+    clock: Clock,
+    within_s: float,
+) -> tuple[Report, ...]:
+    """All that a meter tells in one conversation; nothing when it does not answer.
 
-    Raises Resting when the line would not ask it now.
+    Readings, supply, what it knows of these tokens, and what its logbooks have beyond what is known
+    (past days apart, for they are judged apart). A meter that is not the one of the record is told
+    as such. Raises Resting when the line would not ask it now.
     """
     assert meter.route is not None
-    can = driver.capabilities(meter.profile)
-    asked_at = clock.now()
-    answers: list[TokenAnswer] = []
+    bus, address = meter.route.bus, meter.route.address
+    report = Report(
+        tenant=meter.tenant, drn=meter.drn, bus=bus, address=address, asked_at=clock.now()
+    )
     try:
         async with asyncio.timeout(within_s), driver.open(meter) as session:
-            readings = tuple(await session.read()) if Capability.READ in can else ()
-            supply = await session.supply() if Capability.SUPPLY in can else None
+            can = driver.capabilities(meter.profile)
+            present = await _present(session, can, report)
             if Capability.TOKEN_OUTCOME in can:
-                await _ask(session, asked, answers, clock=clock)
+                present = replace(present, answers=await _answers(session, asked, clock))
+            present = replace(present, events=await new_events(session, can, known))
+            past = await past_days(session, can, known)
     except Resting:
         raise
+    except Misconfigured:
+        return (not_believed(report, now=clock.now()),)
     except (WireError, TimeoutError):
-        return None
-    return Report(
-        tenant=meter.tenant,
-        drn=meter.drn,
-        bus=meter.route.bus,
-        address=meter.route.address,
-        readings=readings,
-        supply=supply,
-        answers=tuple(answers),
-        asked_at=asked_at,
+        return ()
+    return (replace(report, readings=past, stored=True), present) if past else (present,)
+
+
+async def _present(session: Session, can: Capability, report: Report) -> Report:
+    return replace(
+        report,
+        readings=tuple(await session.read()) if Capability.READ in can else (),
+        supply=await session.supply() if Capability.SUPPLY in can else None,
     )
 
 
-async def _ask(
-    session: Session, asked: Sequence[Token], answers: list[TokenAnswer], *, clock: Clock
-) -> None:
+async def _answers(
+    session: Session, asked: Sequence[Token], clock: Clock
+) -> tuple[TokenAnswer, ...]:
     """One question after the other; what is not answered is asked at the next look."""
+    answers: list[TokenAnswer] = []
     for token in asked:
         asked_at = clock.now()
         try:
             outcome = await session.token_outcome(token)
         except WireError:
-            return
+            break
         answers.append(TokenAnswer(token_id=token.id, asked_at=asked_at, outcome=outcome))
+    return tuple(answers)

@@ -69,6 +69,7 @@ class Capability(Flag):
     EVENTS = auto()
     STS_CONFIGURATION = auto()
     CREDIT_REGISTER = auto()
+    HISTORY = auto()
 
 
 class KeyType(IntEnum):

@@ -62,6 +62,12 @@ class Session(Protocol):
     async def read(self) -> Sequence[Reading]:
         """The basic registers of the profile."""
 
+    async def events(self, *, after: int) -> Sequence[MeterEvent]:
+        """What the meter's log has above this number, oldest first, perhaps not all at once."""
+
+    async def history(self, *, since: datetime | None) -> Sequence[Reading]:
+        """What the meter kept at the end of days and months that ended after `since`."""
+
     async def enter_token(self, token: Token, *, attempt: int) -> TokenOutcome:
         """Enter one token and wait for the meter's own result.
 

@@ -268,6 +268,9 @@ class Events(Protocol):
     async def add(self, events: Sequence[MeterEvent]) -> Sequence[MeterEvent]:
         """Add those not known yet; which were new."""
 
+    async def last_number(self, tenant: TenantId, drn: Drn) -> int:
+        """The highest number among the events that were received last; 0 without any."""
+
     async def page(self, tenant: TenantId, drn: Drn, cursor: Cursor) -> Page[MeterEvent]:
         """Newest first."""
 

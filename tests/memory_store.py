@@ -769,6 +769,11 @@ class MemoryEvents:
         keys = ((one.tenant, one.drn, *_event_key(one)) for one in events)
         return _add_unknown(self._view, keys, events)
 
+    async def last_number(self, tenant: TenantId, drn: Drn) -> int:
+        found = self._view.walk("time", (tenant, drn), newest_first=True, beyond=None)
+        numbered = [(one.received_at, one.number) for one in found if one.number]
+        return max(numbered, default=(None, 0))[1]
+
     async def page(self, tenant: TenantId, drn: Drn, cursor: Cursor) -> Page[MeterEvent]:
         return _page(
             lambda beyond: self._view.walk("time", (tenant, drn), newest_first=True, beyond=beyond),

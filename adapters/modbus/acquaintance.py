@@ -14,7 +14,7 @@ from adapters.modbus.unit import Acquaintance, Unit
 from headend.currencies import ISO_NUMBERS
 from headend.errors import Misconfigured, NoAnswer, NotSent, Unsupported
 from headend.meters import Capability, Meter, Service
-from protocols.modbus.stsm import DETAILS_FROM, IDENTITY, AmountUnit, Feature, Identity
+from protocols.modbus.stsm import DETAILS_FROM, IDENTITY, AmountUnit, Identity
 
 _SERVICES: Mapping[Service, int] = {
     Service.ELECTRICITY: 0,
@@ -73,7 +73,7 @@ async def _acquaintance(unit: Unit, meter: Meter, profile: Profile) -> Acquainta
     return replace(
         known,
         amount_exponent=identity.exponent,
-        has_relay=Feature.RELAY in identity.features,
+        features=identity.features,
         tells_details=identity.version >= DETAILS_FROM,
     )
 

@@ -81,6 +81,7 @@ def _capabilities(form: ProfileForm) -> Capability:
         (Capability.SUPPLY_ORDER, ordered),
         (Capability.CLOCK, form.clock is not None),
         (Capability.EVENTS, form.events is not None),
+        (Capability.HISTORY, form.history is not None),
     )
     can = Capability.NONE
     for capability, there in sections:

@@ -13,6 +13,7 @@ from adapters.modbus.register_supply import order_supply, read_supply
 from adapters.modbus.unit import Acquaintance, Unit
 from headend.commands import SetSupply
 from headend.errors import Misconfigured, Unsupported
+from headend.events import MeterEvent
 from headend.meters import Meter, StsConfiguration
 from headend.ports import Clock
 from headend.readings import Quality, Reading, ReadingType
@@ -92,6 +93,12 @@ class ReadingSession:
         if self._profile.clock is None:
             self._refuse("has no clock that we can set")
         await set_clock(self._unit, self._profile.clock, now)
+
+    async def events(self, *, after: int) -> Sequence[MeterEvent]:
+        self._refuse("keeps no event log")
+
+    async def history(self, *, since: datetime | None) -> Sequence[Reading]:
+        self._refuse("keeps no history")
 
     async def enter_token(self, token: Token, *, attempt: int) -> TokenOutcome:
         self._refuse("takes no tokens")

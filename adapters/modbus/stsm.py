@@ -14,6 +14,7 @@ from adapters.modbus.doubt import in_doubt, nothing_in_doubt
 from adapters.modbus.frames import Table
 from adapters.modbus.readings import ReadingSession
 from adapters.modbus.stsm_key import key_held
+from adapters.modbus.stsm_log import StsmLog
 from adapters.modbus.stsm_supply import COMMANDS, REASONS, refusal_of, supply_of
 from adapters.modbus.stsm_tokens import (
     decided,
@@ -26,6 +27,7 @@ from adapters.modbus.stsm_tokens import (
 from adapters.modbus.unit import Acquaintance, Unit
 from headend.commands import SetSupply
 from headend.errors import Misconfigured, NoAnswer, NotSent, Refused, Unsupported
+from headend.events import MeterEvent
 from headend.meters import Meter, StsConfiguration
 from headend.ports import Clock
 from headend.readings import CLOCK_DRIFT, Reading
@@ -61,10 +63,23 @@ class StsmSession:
         self._known = known
         self._clock = clock
         self._readings = ReadingSession(unit, meter, known=known, clock=clock)
+        self._log = StsmLog(unit, meter, known.profile.event_codes)
 
     async def read(self) -> Sequence[Reading]:
         """The readings of the profile."""
         return await self._readings.read()
+
+    async def events(self, *, after: int) -> Sequence[MeterEvent]:
+        """The event log above this number; a meter without one tells nothing."""
+        if stsm.Feature.EVENT_LOG not in self._known.features:
+            return []
+        return await self._log.events(after=after, received_at=self._clock.now())
+
+    async def history(self, *, since: datetime | None) -> Sequence[Reading]:
+        """Past days and months; a meter that keeps none tells nothing."""
+        if stsm.Feature.HISTORY not in self._known.features:
+            return []
+        return await self._log.history(since=since, received_at=self._clock.now())
 
     # --- tokens ---
 
@@ -138,7 +153,7 @@ class StsmSession:
 
         Raises Refused when it was judged otherwise, or has expired before it was sent.
         """
-        if not self._known.has_relay:
+        if stsm.Feature.RELAY not in self._known.features:
             raise Unsupported("this meter has no relay")
         if order.expires_at <= self._clock.now():
             raise Refused("the supply order has expired")

@@ -14,9 +14,11 @@ from headend.agenda import Urgency
 from headend.errors import NoAnswer
 from headend.meters import Drn, Meter, ProfileName
 from protocols.modbus.blocks import Pace, Span
+from protocols.modbus.stsm import Feature
 
 # A meter can be swapped for another in the time of a coffee; asking again costs one read.
 BELIEVED_S = 3600.0
+NO_FEATURES = Feature(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +35,7 @@ class Acquaintance:
     currency: str | None = None
     factors: Mapping[str, Decimal] = field(default_factory=dict)
     amount_exponent: int = 0
-    has_relay: bool = False
+    features: Feature = NO_FEATURES
     tells_details: bool = False
 
 

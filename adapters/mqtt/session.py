@@ -20,6 +20,7 @@ from adapters.mqtt.topics import CommandTopics
 from adapters.mqtt.waiting import Waiting
 from headend.commands import SetSupply
 from headend.errors import Misconfigured, NoAnswer, NotSent, Refused, Unsupported, WireError
+from headend.events import MeterEvent
 from headend.meters import Capability, StsConfiguration
 from headend.ports import Chance, Clock
 from headend.readings import CLOCK_DRIFT, Quality, Reading, ReadingType
@@ -101,6 +102,12 @@ class MqttSession:
         result = await self._ask(commands.set_supply(order, command_id=order_id))
         _check(result)
         self._keep_supply(result, asked_at)
+
+    async def events(self, *, after: int) -> Sequence[MeterEvent]:
+        raise Unsupported("a meter on MQTT tells its events unasked")
+
+    async def history(self, *, since: datetime | None) -> Sequence[Reading]:
+        raise Unsupported("a meter on MQTT tells its history unasked")
 
     async def set_clock(self, now: datetime) -> None:
         self._need(Capability.CLOCK)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from adapters.simulators.circuit import Circuit
+from adapters.simulators.day_book import DayBook
 from adapters.simulators.decoder import Decoder, Verdict
 from adapters.simulators.display import Shown, shown
 from adapters.simulators.effects import amount_milli, carry_out
@@ -68,6 +69,7 @@ class SimulatedMeter:
             load=load,
         )
         self.kept = KeptValues()
+        self.day_book = DayBook(now)
         self.displayed: Mapping[Shown, str] = {}
         self.changes = 0
         self._back_at: datetime | None = None
@@ -133,6 +135,7 @@ class SimulatedMeter:
     def _next_due(self) -> datetime | None:
         token, order = self.token_port.pending, self.circuit.port.pending
         moments = (
+            self.day_book.due,
             self._back_at,
             self.decoder.half_change_until,
             token.ready_at if token else None,
@@ -141,6 +144,8 @@ class SimulatedMeter:
         return min((moment for moment in moments if moment is not None), default=None)
 
     def _do_due(self, now: datetime) -> None:
+        if self.day_book.due <= now:
+            self.day_book.close(self.import_milli)
         if self._back_at is not None and self._back_at <= now:
             self.power_on(now)
         if self.decoder.forget_half_change(now):

@@ -6,7 +6,7 @@ decoder of it, so that each proves the other. Holding registers D000-DFFF; what 
 
 import struct
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from pymodbus.framer import FramerRTU
 
@@ -14,6 +14,14 @@ from adapters.simulators.logs import RequestId, TokenEntry
 from adapters.simulators.meter import SimulatedMeter
 from adapters.simulators.modbus_units import Refusal, RefusalCode
 from adapters.simulators.relay import Hold
+from adapters.simulators.stsm_log_registers import (
+    EPOCH,
+    SECOND,
+    days_block,
+    epoch_s,
+    event_window,
+    months_block,
+)
 from adapters.simulators.supply_port import SupplyCommand, SupplyOrder
 from adapters.simulators.token_port import Busy
 from headend.currencies import ISO_NUMBERS
@@ -26,9 +34,7 @@ TOKEN_ENTRY, SUPPLY_ORDER, CLOCK = 0xD080, 0xD200, 0xD780
 
 VERSION, VERSION_WITH_DETAILS = 0x0100, 0x0101
 DETAILS = 0xD061
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-SECOND = timedelta(seconds=1)
-EVENT_WINDOW = 14
+MONTHS, DAYS = 0xD800, 0xD880
 SLEW_MAX = timedelta(seconds=60)
 IN_PROCESS, DONE = 2, 3
 
@@ -38,7 +44,6 @@ _RESULT = ">IHHBBHIqIqBBH"
 _DETAILS = ">HqIII"
 _LOG_ENTRY = ">IHBBqIHH"
 _SUPPLY_RESULT = ">IHHHI"
-_EVENT = ">IHHII"
 
 _SERVICE = {Service.ELECTRICITY: 0, Service.WATER: 1, Service.GAS: 2, Service.TIME: 3}
 _UNIT = {Service.ELECTRICITY: 0, Service.WATER: 2, Service.GAS: 2, Service.TIME: 3}
@@ -66,6 +71,8 @@ class StsmRegisters:
             TOKEN_LOG: self._token_log,
             SUPPLY_RESULT: self._supply_result,
             EVENTS: self._events,
+            MONTHS: self._months,
+            DAYS: self._days,
         }
         self._commands: dict[int, tuple[int, Callable[[bytes, datetime], None]]] = {
             TOKEN_ENTRY: (10, self._enter_token),
@@ -118,8 +125,9 @@ class StsmRegisters:
 
     @property
     def _capabilities(self) -> int:
-        relay, event_log, binary_token, power_limit, keypad, remote_close = 0, 5, 8, 10, 11, 13
-        built_in = [relay, event_log, binary_token, power_limit, keypad]
+        relay, event_log, history, binary_token = 0, 5, 6, 8
+        power_limit, keypad, remote_close = 10, 11, 13
+        built_in = [relay, event_log, history, binary_token, power_limit, keypad]
         if self._meter.settings.closes_by_remote:
             built_in.append(remote_close)
         return sum(1 << bit for bit in built_in)
@@ -209,14 +217,13 @@ class StsmRegisters:
         return struct.pack(_SUPPLY_RESULT, *result)
 
     def _events(self, now: datetime) -> bytes:
-        log, wanted = self._meter.events, self._wanted_event
-        records = log.since(wanted, EVENT_WINDOW)
-        lost = 0 < wanted < log.oldest
-        head = struct.pack(">IIIHH", wanted, log.newest, log.oldest, len(records), lost)
-        return head + b"".join(
-            struct.pack(_EVENT, record.number, record.type, 0, epoch_s(record.at), record.argument)
-            for record in records
-        )
+        return event_window(self._meter.events, self._wanted_event)
+
+    def _months(self, now: datetime) -> bytes:
+        return months_block(self._meter.day_book, doubtful=not self._meter.clock.valid)
+
+    def _days(self, now: datetime) -> bytes:
+        return days_block(self._meter.day_book)
 
     def _scaled(self, milli: int) -> int:
         return milli // self._step
@@ -344,11 +351,6 @@ def credit_status(meter: SimulatedMeter) -> int:
 def commit_word(data: bytes) -> int:
     """CRC-16/MODBUS of a command, as a plain number."""
     return int.from_bytes(FramerRTU.compute_CRC(data).to_bytes(2), "little")
-
-
-def epoch_s(moment: datetime) -> int:
-    """Whole seconds since 1970."""
-    return (moment - EPOCH) // SECOND
 
 
 def _digits(form: int, data: bytes) -> str:

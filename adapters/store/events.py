@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from sqlalchemy import bindparam, select
+
 from adapters.store.cursors import Listing
 from adapters.store.inserts import new_only
 from adapters.store.statements import SqlRow, Statements
@@ -14,6 +16,13 @@ from headend.pages import Cursor, Page
 _c = events.c
 _KEY = (_c.tenant, _c.drn, _c.taken_at, _c.code, _c.number)
 _ADD = {dialect: statement.returning(*_KEY) for dialect, statement in new_only(events).items()}
+
+_LAST_NUMBER = (
+    select(_c.number)
+    .where(_c.tenant == bindparam("of_tenant"), _c.drn == bindparam("of_drn"), _c.number > 0)
+    .order_by(_c.received_at.desc(), _c.number.desc())
+    .limit(1)
+)
 
 
 class SqlEvents:
@@ -32,6 +41,10 @@ class SqlEvents:
             first.setdefault(_key(event), event)
         return [event for key, event in first.items() if key in new]
 
+    async def last_number(self, tenant: TenantId, drn: Drn) -> int:
+        row = await self._run.row(_LAST_NUMBER, {"of_tenant": tenant, "of_drn": drn})
+        return row.number if row else 0
+
     async def page(self, tenant: TenantId, drn: Drn, cursor: Cursor) -> Page[MeterEvent]:
         return await _LISTING.page(self._run, cursor, _c.tenant == tenant, _c.drn == drn)
 
@@ -49,6 +62,7 @@ def _event_of(row: SqlRow) -> MeterEvent:
         received_at=row.received_at,
         number=row.number,
         argument=row.argument,
+        raw_code=row.raw_code,
     )
 
 
@@ -61,6 +75,7 @@ def _columns(event: MeterEvent) -> dict[str, object]:
         "received_at": event.received_at,
         "number": event.number,
         "argument": event.argument,
+        "raw_code": event.raw_code,
     }
 
 

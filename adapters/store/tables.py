@@ -323,6 +323,8 @@ events = Table(
     Column("number", BigInteger, primary_key=True, autoincrement=False),
     Column("received_at", MOMENT, nullable=False),
     Column("argument", BigInteger),
+    Column("raw_code", Integer),
+    Index("events_received", "tenant", "drn", "received_at"),
     sqlite_with_rowid=False,
 )
 

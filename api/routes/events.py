@@ -18,13 +18,17 @@ router = APIRouter(prefix="/v1", tags=["events"])
 
 
 class EventTold(Told):
-    """One event. `code` is 256 times its group plus its number; `argument` is the meter's own."""
+    """One event. `code` is 256 times its group plus its number; `argument` is the meter's own.
+
+    `raw_code` is the meter's own code where its model has another one than ours.
+    """
 
     code: int
     type: Annotated[str, Field(description="Name of the code, or `unknown`."), grows(EventType)]
     severity: Annotated[Severity, grows(Severity)]
     number: int
     argument: int | None
+    raw_code: int | None
     taken_at: datetime
     received_at: datetime
 
@@ -37,6 +41,7 @@ class EventTold(Told):
             severity=known.severity if known else Severity.INFO,
             number=event.number,
             argument=event.argument,
+            raw_code=event.raw_code,
             taken_at=event.taken_at,
             received_at=event.received_at,
         )

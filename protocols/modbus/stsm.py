@@ -78,7 +78,9 @@ class Feature(IntFlag):
     """D003, as far as used here."""
 
     RELAY = 1 << 0
+    EMERGENCY_CREDIT = 1 << 3
     EVENT_LOG = 1 << 5
+    HISTORY = 1 << 6
     BINARY_TOKEN = 1 << 8
     KEYPAD = 1 << 11
     REMOTE_CLOSE = 1 << 13

@@ -146,6 +146,5 @@ async def read(world: World, process) -> Report:
     async with world.store.look() as tx:
         meter = await tx.meters.find(TENANT, Drn(DRN))
     assert meter is not None
-    report = await look(process.bus._driver, meter, (), clock=world.clock, within_s=60)
-    assert report is not None
+    (report,) = await look(process.bus._driver, meter, (), clock=world.clock, within_s=60)
     return report

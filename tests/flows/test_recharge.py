@@ -334,8 +334,7 @@ async def wire_readings(process: Process, world: World):
         meter = await tx.meters.find(TENANT, Drn(DRN))
     assert meter is not None
     wire = process.bus._driver
-    report = await look(wire, meter, (), clock=world.clock, within_s=60)
-    assert report is not None
+    (report,) = await look(wire, meter, (), clock=world.clock, within_s=60)
     assert {reading.type for reading in report.readings} >= {ReadingType.CREDIT_LEFT_MILLI}
     return report
 

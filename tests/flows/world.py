@@ -25,7 +25,8 @@ from headend.bus import Bus, BusPorts
 from headend.command_desk import CommandDesk
 from headend.commands import SetSupply
 from headend.deliveries import Delivery
-from headend.errors import NoAnswer, NotSent
+from headend.errors import NoAnswer, NotSent, Unsupported
+from headend.events import MeterEvent
 from headend.intake import Intake
 from headend.key_desk import KeyDesk
 from headend.meters import (
@@ -203,6 +204,12 @@ class WireSession:
             MeterOrder(id=order_id, command=command, due_at=now, until=order.expires_at), now
         )
         await self._answer()
+
+    async def events(self, *, after: int) -> Sequence[MeterEvent]:
+        raise Unsupported("no event log")
+
+    async def history(self, *, since: datetime | None) -> Sequence[Reading]:
+        raise Unsupported("no history")
 
     async def set_clock(self, now: datetime) -> None:
         await self._hop()

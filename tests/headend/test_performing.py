@@ -12,6 +12,7 @@ from headend.agenda import Urgency
 from headend.commands import ChangeKey, Command, EnterToken, SetClock, SetSupply
 from headend.deliveries import Confirmation, Delivery, DeliveryMethod, Fact
 from headend.errors import Misconfigured, NoAnswer, NotSent, Refused, Unsupported
+from headend.events import MeterEvent
 from headend.meters import (
     BusName,
     Capability,
@@ -86,6 +87,12 @@ class Scripted:
 
     async def set_supply(self, order: SetSupply, *, order_id: str) -> None:
         self.say("set_supply", self.enter)
+
+    async def events(self, *, after: int) -> Sequence[MeterEvent]:
+        raise Unsupported("no event log")
+
+    async def history(self, *, since: datetime | None) -> Sequence[Reading]:
+        raise Unsupported("no history")
 
     async def set_clock(self, now: datetime) -> None:
         self.say("set_clock", self.enter)

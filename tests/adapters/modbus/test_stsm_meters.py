@@ -21,6 +21,7 @@ from adapters.simulators.stsm_registers import StsmRegisters
 from headend.agenda import Urgency
 from headend.commands import SetSupply
 from headend.errors import Misconfigured, NoAnswer, NotSent, Refused, Resting
+from headend.events import EventType
 from headend.meters import BusName, Drn, KeyType, Meter, ProfileName, Route, StsConfiguration
 from headend.quantities import Currency, fits
 from headend.readings import ReadingType
@@ -107,7 +108,8 @@ def the_meter(
 async def a_site(
     way: str = "rtu over tcp", *, timeout_s: float = 0.4, quiet_s: float = 0.3, **settings
 ) -> AsyncIterator[Site]:
-    bench = Bench(now=WallClock().now(), processing_s=0.1, **settings)
+    now = settings.pop("now", None) or WallClock().now()
+    bench = Bench(now=now, processing_s=0.1, **settings)
     wire = BadWire()
     bench.meter.faults = wire
     unit = ModbusUnit(StsmRegisters(bench.meter, exponent=-2), bench.meter, wire)
@@ -146,6 +148,37 @@ async def test_a_recharge_lights_a_meter(way: str):
     }
     assert 25_500 < readings[ReadingType.CREDIT_LEFT_MILLI] <= 25_600
     assert readings[ReadingType.POWER_W] == 1000
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_the_events_of_a_meter_are_read_once_each(way: str):
+    async with a_site(way) as site, site.open() as session:
+        for _ in range(20):
+            site.meter.tamper(WallClock().now())
+        first = await session.events(after=0)
+        assert [event.number for event in first] == list(range(1, len(first) + 1))
+        assert {event.type for event in first} >= {EventType.METER_COVER_OPENED}
+        assert await session.events(after=first[-1].number) == []
+        site.meter.customer_types("1" * 20, WallClock().now())
+        (rejected,) = await session.events(after=first[-1].number)
+        assert rejected.type is EventType.TOKEN_REJECTED
+
+
+async def test_past_days_are_told_as_the_meter_lived_them():
+    now = WallClock().now()
+    long_ago = now - timedelta(days=40)
+    async with (
+        a_site(load=1000, credit_milli=10**9, now=long_ago) as site,
+        site.open() as session,
+    ):
+        history = await session.history(since=None)
+    days = [each for each in history if each.type is ReadingType.ENERGY_IMPORT_DAY_WH]
+    months = [each for each in history if each.type is ReadingType.ENERGY_IMPORT_WH]
+    assert {each.value for each in days} == {24_000}
+    assert len(days) == 31
+    assert days[0].taken_at == now.replace(hour=0, minute=0, second=0, microsecond=0)
+    assert months
+    assert {each.taken_at.day for each in months} == {1}
 
 
 async def test_a_currency_meter_is_sold_its_money_and_no_other():

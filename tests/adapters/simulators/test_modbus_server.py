@@ -19,8 +19,8 @@ from adapters.simulators.modbus_framing import MbapFraming, RtuFraming
 from adapters.simulators.modbus_server import SimulatedLine
 from adapters.simulators.modbus_units import ModbusUnit
 from adapters.simulators.sdm_registers import EnergyMeter, SdmRegisters
+from adapters.simulators.stsm_log_registers import EPOCH
 from adapters.simulators.stsm_registers import (
-    EPOCH,
     StsmRegisters,
     commit_word,
     status_block,

@@ -175,3 +175,24 @@ async def test_a_poll_is_replaced_removed_and_hastened(store):
     async with store.look() as tx:
         assert await tx.polls.next_due(BUS) is None
         assert await tx.polls.next_due(BusName("line-2")) == NOW
+
+
+async def test_where_a_log_was_read_to_is_the_event_that_came_last(store):
+    async with store.begin() as tx:
+        assert await tx.events.last_number(TENANT, DRN) == 0
+        await tx.events.add([an_event(number=900), an_event(number=0, code=3)])
+        assert await tx.events.last_number(TENANT, DRN) == 900
+        anew = [an_event(number=n, received_at=NOW + MINUTE) for n in (1, 2)]
+        await tx.events.add(anew)
+        await tx.events.add([an_event(number=5000, drn=a_drn(2), received_at=NOW + 2 * MINUTE)])
+    async with store.look() as tx:
+        assert await tx.events.last_number(TENANT, DRN) == 2
+        assert await tx.events.last_number(OTHER_TENANT, DRN) == 0
+
+
+async def test_an_event_keeps_the_code_of_its_meter(store):
+    async with store.begin() as tx:
+        await tx.events.add([an_event(number=1, raw_code=0xF001), an_event(number=2)])
+    async with store.look() as tx:
+        page = await tx.events.page(TENANT, DRN, Cursor())
+    assert {event.number: event.raw_code for event in page.items} == {1: 0xF001, 2: None}
