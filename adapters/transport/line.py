@@ -218,6 +218,15 @@ class Line:
         self._answered(exchange, found, began_at, sent_at)
         return found[0]
 
+    async def _say(self, data: bytes) -> None:
+        await self._ready()
+        try:
+            await self._ear.send(data)
+        except (TransportLost, TimeoutError) as exc:
+            await self._ear.drop()
+            raise NoAnswer(f"the connection was lost: {exc}") from exc
+        await asyncio.sleep(self._wire.takes_s(len(data)))
+
     async def _ready(self) -> None:
         """The line open, and silent for long enough; raises NotSent."""
         now = asyncio.get_running_loop().time()
@@ -249,7 +258,7 @@ class Line:
         """The reply and where it ends, or None when its time is over."""
         loop = asyncio.get_running_loop()
         timeout_s = exchange.timeout_s or self.stations.timeout_s(exchange.station)
-        until = sent_at + timeout_s + self._wire.takes_s(exchange.reply_bytes)
+        until = sent_at + timeout_s + self._reply_s(exchange)
         heard = self._ear.heard
         while await self._ear.more(until):
             if not exchange.mirrored or self._echoes:
@@ -267,8 +276,14 @@ class Line:
         longest_s = exchange.timeout_s or self.stations.ceiling_s
         slowest_s = self.stations[exchange.station].delays.slowest_s
         quiet_s = min(max(self._quiet_s, slowest_s), QUIET_MAX_S)
-        until = sent_at + longest_s + self._wire.takes_s(exchange.reply_bytes) + quiet_s
+        until = sent_at + longest_s + self._reply_s(exchange) + quiet_s
         self._holds.add(exchange, sent_at=sent_at, until=until)
+
+    def _reply_s(self, exchange: Exchange[R]) -> float:
+        """How long the reply is on the wire; of one of unknown length, the longest gap in it."""
+        if exchange.gap_s is not None:
+            return exchange.gap_s
+        return self._wire.takes_s(exchange.reply_bytes)
 
     # --- what came of it ---
 
@@ -324,6 +339,10 @@ class Run:
     async def ask(self, exchange: Exchange[R]) -> R:
         """Raises NotSent, NoAnswer; after the latter the run is over."""
         return await self._line._exchange(exchange)
+
+    async def say(self, data: bytes) -> None:
+        """Send what nobody answers, and return when it is on the wire. Raises NotSent, NoAnswer."""
+        await self._line._say(data)
 
     def tune(self, *, baud: int, bits: int = 8, parity: str = "N", stop: int = 1) -> None:
         """Another speed for the rest of the run; a network takes no notice."""

@@ -1,0 +1,137 @@
+"""A conversation with a DL/T 645 meter: readings, supply, clock. Satisfies `ports.Session`.
+
+Tokens do not travel by this dialect: recharges of such meters need the utility's security module,
+or the keypad.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, tzinfo
+from typing import NoReturn
+
+from adapters.dlt645.access import Authority
+from adapters.dlt645.profile import Profile
+from adapters.dlt645.station import Station
+from headend.commands import SetSupply
+from headend.errors import Misconfigured, NoAnswer, Unsupported
+from headend.meters import Meter, StsConfiguration
+from headend.ports import Clock
+from headend.readings import Reading
+from headend.supply import Contacts, ControlState, Supply, SupplyAction
+from headend.tokens import Token, TokenOutcome
+from protocols.dlt645.data import QUANTITIES
+from protocols.dlt645.errors import MalformedData
+from protocols.dlt645.orders import (
+    DATE_IDENTIFIER,
+    TIME_IDENTIFIER,
+    Control,
+    set_date_value,
+    set_time_value,
+)
+from protocols.dlt645.status import STATUS_WORD_3, supply_status
+
+_ORDERS = {
+    SupplyAction.OPEN: Control.TRIP,
+    SupplyAction.PERMIT_CLOSE: Control.PERMIT_CLOSE,
+}
+# Its units are kW, kWh, V, A and Hz; ours are thousandths of them.
+_MILLI = 1000
+
+
+class Dlt645Session:
+    """One meter, as long as the conversation lasts."""
+
+    def __init__(
+        self,
+        station: Station,
+        meter: Meter,
+        profile: Profile,
+        *,
+        authority: Authority | None,
+        zone: tzinfo,
+        clock: Clock,
+    ) -> None:
+        self._station = station
+        self._meter = meter
+        self._profile = profile
+        self._authority = authority
+        self._zone = zone
+        self._clock = clock
+
+    async def read(self) -> Sequence[Reading]:
+        """What the meter has of the profile's readings."""
+        readings = []
+        for kind, identifier in self._profile.readings.items():
+            taken_at = self._clock.now()
+            try:
+                raw = await self._station.read(identifier)
+            except Unsupported:
+                continue
+            try:
+                value = QUANTITIES[identifier].value(raw)
+            except MalformedData as error:
+                raise NoAnswer(f"meter {self._station.address}: {error}") from error
+            if value is not None:
+                readings.append(
+                    Reading(
+                        tenant=self._meter.tenant,
+                        drn=self._meter.drn,
+                        type=kind,
+                        value=int((value * _MILLI).to_integral_value()),
+                        taken_at=taken_at,
+                        received_at=self._clock.now(),
+                    )
+                )
+        return readings
+
+    async def supply(self) -> Supply:
+        raw = await self._station.read(STATUS_WORD_3)
+        try:
+            status = supply_status(raw)
+        except MalformedData as error:
+            raise NoAnswer(f"meter {self._station.address}: {error}") from error
+        if status.open_ordered:
+            control = ControlState.DISCONNECTED
+        else:
+            control = ControlState.READY if status.relay_open else ControlState.CONNECTED
+        return Supply(
+            contacts=Contacts.OPEN if status.relay_open else Contacts.CLOSED,
+            control=control,
+            taken_at=self._clock.now(),
+        )
+
+    async def set_supply(self, order: SetSupply, *, order_id: str) -> None:
+        request = await self._obeyed.control(
+            self._station.address,
+            _ORDERS[order.action],
+            until=order.expires_at.astimezone(self._zone),
+        )
+        await self._station.ask(request)
+
+    async def set_clock(self, now: datetime) -> None:
+        """Date and time are two parameters; at midnight the second one is made anew."""
+        address, local = self._station.address, now.astimezone(self._zone)
+        date = await self._obeyed.write(address, DATE_IDENTIFIER, set_date_value(local))
+        await self._station.ask(date)
+        local = self._clock.now().astimezone(self._zone)
+        time = await self._obeyed.write(address, TIME_IDENTIFIER, set_time_value(local))
+        await self._station.ask(time)
+
+    @property
+    def _obeyed(self) -> Authority:
+        if self._authority is None:
+            raise Misconfigured(
+                "this line has neither a password nor a signer for orders to DL/T 645 meters"
+            )
+        return self._authority
+
+    async def enter_token(self, token: Token, *, attempt: int) -> TokenOutcome:
+        self._refuse("takes no tokens by this dialect")
+
+    async def token_outcome(self, token: Token) -> TokenOutcome | None:
+        self._refuse("tells nothing of tokens by this dialect")
+
+    async def sts_configuration(self) -> StsConfiguration:
+        self._refuse("tells nothing of its decoder key by this dialect")
+
+    def _refuse(self, what: str) -> NoReturn:
+        raise Unsupported(f"a meter of profile {self._profile.name} {what}")

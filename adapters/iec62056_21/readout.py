@@ -1,0 +1,123 @@
+"""One read-out in mode C: sign on, change the speed, take all data (IEC 62056-21, annex A).
+
+The line is taken for the whole of it, because the speed changes in between and data messages name
+no meter. A meter that stays at its speed (mode A) is read as well; mode B is not spoken.
+"""
+
+from adapters.transport.exchange import Answer, Exchange
+from adapters.transport.line import Line, Run
+from headend.agenda import Urgency
+from headend.errors import Misconfigured, NoAnswer
+from protocols.iec62056_21.characters import (
+    LINE_END,
+    STX,
+    BlockCheck,
+    Mode,
+    seven_bits,
+    without_parity,
+)
+from protocols.iec62056_21.errors import MalformedMessage
+from protocols.iec62056_21.messages import MESSAGE_MAX_BYTES, DataSet, decode_data, whole_message
+from protocols.iec62056_21.sign_on import (
+    IDENTIFICATION_MAX_BYTES,
+    Identification,
+    Option,
+    identification,
+    option_select,
+    request,
+)
+
+# 6.3.14: an answer begins within 1.5 s, and no two of its characters lie further apart.
+ANSWER_S = 1.5
+
+
+async def read_out(
+    line: Line, address: str, check: BlockCheck, *, urgency: Urgency
+) -> tuple[Identification, tuple[DataSet, ...]]:
+    """Who answered, and all that it told; raises the errors of the wire."""
+    station = f"iec62056-21 {address}"
+    async with line.run(station, urgency=urgency) as run:
+        who = await run.ask(_sign_on(station, address))
+        match who.mode:
+            case Mode.B:
+                raise Misconfigured(f"{station}: mode B, which is not spoken here")
+            case Mode.C:
+                await _go_on(run, who)
+            case Mode.A:
+                pass
+        return who, await run.ask(_data(station, check))
+
+
+async def _go_on(run: Run, who: Identification) -> None:
+    await run.say(option_select(who.speed_character, Option.READ_OUT))
+    if who.speed is not None:
+        run.tune(baud=who.speed, bits=7, parity="E")
+
+
+def _sign_on(station: str, address: str) -> Exchange[Identification]:
+    return Exchange(
+        station=station,
+        request=request(address),
+        reply_bytes=IDENTIFICATION_MAX_BYTES,
+        answer=_identified,
+        what=f"{station}, signing on",
+        timeout_s=ANSWER_S,
+        gap_s=ANSWER_S,
+    )
+
+
+def _identified(heard: bytes) -> Answer[Identification] | None:
+    plain = seven_bits(heard)
+    end = plain.find(LINE_END) + len(LINE_END)
+    while end >= len(LINE_END):
+        start = plain.rfind(b"/", 0, end)
+        if start >= 0 and not plain.startswith(b"/?", start):
+            try:
+                return identification(without_parity(heard[start:end])), end
+            except MalformedMessage:
+                pass
+        following = plain.find(LINE_END, end)
+        if following < 0:
+            return None
+        end = following + len(LINE_END)
+    return None
+
+
+def _data(station: str, check: BlockCheck) -> Exchange[tuple[DataSet, ...]]:
+    return Exchange(
+        station=station,
+        request=b"",
+        reply_bytes=MESSAGE_MAX_BYTES,
+        answer=lambda heard: _told(heard, check),
+        what=f"{station}, reading out",
+        addressed=False,
+        timeout_s=ANSWER_S,
+        gap_s=ANSWER_S,
+    )
+
+
+def _told(heard: bytes, check: BlockCheck) -> Answer[tuple[DataSet, ...]] | None:
+    start = seven_bits(heard).find(STX)
+    if start < 0:
+        return None
+    try:
+        message = whole_message(seven_bits(heard[start:]))
+        if message is None:
+            return None
+        end = start + len(message)
+        return decode_data(without_parity(heard[start:end]), check), end
+    except MalformedMessage:
+        return None
+
+
+def require_maker(who: Identification, maker: str | None, address: str) -> None:
+    """Another maker's meter behind this address is another meter; raises Misconfigured."""
+    if maker is not None and who.maker.upper() != maker.upper():
+        raise Misconfigured(f"{address!r} is a meter of {who.maker}, not of {maker}")
+
+
+def numeric(one: DataSet) -> str:
+    """The value of a data line as a plain number; raises NoAnswer."""
+    if not one.value.replace(".", "", 1).replace("-", "", 1).isdecimal():
+        raise NoAnswer(f"{one.address} is no number")
+    return one.value
