@@ -9,20 +9,19 @@ from headend.meters import BusName, Capability, Meter, ProfileName
 
 @dataclass(frozen=True, slots=True)
 class KnownModels:
-    """Satisfies `meter_desk.Catalog`: profiles by dialect, and the dialect of each bus."""
+    """Satisfies `meter_desk.Catalog`: every profile, and those that are spoken on each bus."""
 
-    by_dialect: Mapping[str, Mapping[ProfileName, Capability]]
-    dialects: Mapping[BusName, str]
+    every: Mapping[ProfileName, Capability]
+    spoken: Mapping[BusName, frozenset[ProfileName]]
 
     def profiles(self) -> Mapping[ProfileName, Capability]:
-        return {name: can for known in self.by_dialect.values() for name, can in known.items()}
+        return self.every
 
     def buses(self) -> frozenset[BusName]:
-        return frozenset(self.dialects)
+        return frozenset(self.spoken)
 
     def bus_speaks(self, bus: BusName, profile: ProfileName) -> bool:
-        dialect = self.dialects.get(bus)
-        return dialect is not None and profile in self.by_dialect.get(dialect, {})
+        return profile in self.spoken.get(bus, frozenset())
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from enum import StrEnum, unique
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 from pydantic import (
     BaseModel,
@@ -79,14 +80,30 @@ class Listen(_Part):
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
 
 
+class Dlt645(_Part):
+    """How the DL/T 645 meters of a line obey: a plain password, or a signer that holds the keys.
+
+    `zone` is that of their clocks.
+    """
+
+    zone: ZoneInfo = ZoneInfo("UTC")
+    password_file: Path | None = None
+    signer_url: str | None = None
+    signer_token: SecretStr | None = None
+
+
 class ModbusBus(_Part):
-    """A Modbus line: `tcp://host:port` or `serial:///dev/ttyUSB0?baud=9600&parity=E`."""
+    """A field line: `tcp://host:port` or `serial:///dev/ttyUSB0?baud=9600&parity=E`.
+
+    With serial framing, DL/T 645 and IEC 62056-21 meters may share it with those of Modbus.
+    """
 
     url: str
     framing: Literal["rtu", "tcp"] | None = None
     slots: Annotated[int, Field(ge=1, le=16)] = 1
     timeout_s: Seconds = 1.0
     quiet_s: Seconds = 1.0
+    dlt645: Dlt645 | None = None
 
     @property
     def framed(self) -> str:
@@ -320,6 +337,7 @@ _PARTS: tuple[type[BaseModel], ...] = (
     Settings,
     Listen,
     ModbusBus,
+    Dlt645,
     MqttBus,
     Handover,
     Smtp,

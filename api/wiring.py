@@ -15,10 +15,6 @@ from pydantic import SecretStr
 
 from adapters.chance import SystemChance
 from adapters.clock import WallClock
-from adapters.modbus.driver import ModbusDriver
-from adapters.modbus.line import ModbusLine
-from adapters.modbus.profile import Profile as ModbusProfile
-from adapters.modbus.profile_files import load_profiles as load_modbus_profiles
 from adapters.mqtt.address import parse_broker_url
 from adapters.mqtt.broker import MqttLink
 from adapters.mqtt.driver import MqttDriver
@@ -33,6 +29,7 @@ from api.folders import make_folder
 from api.handover_wiring import open_router, receipt_books
 from api.harm_wiring import open_harm_bounds
 from api.head_end import HeadEnd, Work
+from api.line_wiring import LineProfiles, load_line_profiles, open_line
 from api.settings import ModbusBus, MqttBus, Role, Settings, SettingsRefused
 from api.vault_wiring import open_vending
 from headend.bus import Bus, BusPorts
@@ -53,8 +50,7 @@ from headend.worklist_desk import WorkListDesk
 # Credit that waits for the proof of a key change is issued by the sweeper.
 SWEEP_EVERY_S = 10.0
 EMBEDDED_BUS = BusName("mqtt")
-MODBUS, MQTT = "modbus", "mqtt"
-ModbusProfiles: TypeAlias = Mapping[ProfileName, ModbusProfile]
+MQTT = "mqtt"
 MqttProfiles: TypeAlias = Mapping[ProfileName, MqttProfile]
 
 
@@ -228,23 +224,21 @@ def _buses(settings: Settings) -> Mapping[BusName, ModbusBus | MqttBus]:
 
 
 def _models(settings: Settings, buses: Mapping[BusName, ModbusBus | MqttBus]) -> KnownModels:
-    modbus, mqtt = _profiles(settings)
+    lines, mqtt = _profiles(settings)
     return KnownModels(
-        by_dialect={
-            MODBUS: {name: profile.can for name, profile in modbus.items()},
-            MQTT: {name: profile.can for name, profile in mqtt.items()},
-        },
-        dialects={
-            name: MODBUS if isinstance(bus, ModbusBus) else MQTT for name, bus in buses.items()
+        every=lines.every() | {name: profile.can for name, profile in mqtt.items()},
+        spoken={
+            name: lines.spoken(bus) if isinstance(bus, ModbusBus) else frozenset(mqtt)
+            for name, bus in buses.items()
         },
     )
 
 
-def _profiles(settings: Settings) -> tuple[ModbusProfiles, MqttProfiles]:
-    """Shipped profiles and those of the folders `modbus` and `mqtt` in each set folder."""
+def _profiles(settings: Settings) -> tuple[LineProfiles, MqttProfiles]:
+    """Shipped profiles, and those in the folder of each dialect in each set folder."""
     folders = settings.profile_folders
     return (
-        load_modbus_profiles(*(folder / MODBUS for folder in folders)),
+        load_line_profiles(folders),
         load_mqtt_profiles(*(folder / MQTT for folder in folders)),
     )
 
@@ -258,7 +252,7 @@ class _Wires:
         self._ports = ports
         self._board = board
         self._stack = stack
-        self._modbus, self._mqtt = _profiles(settings)
+        self._lines, self._mqtt = _profiles(settings)
         self.works: list[Work] = []
         self.linked: dict[BusName, Callable[[], bool]] = {}
 
@@ -267,7 +261,9 @@ class _Wires:
         try:
             match settings:
                 case ModbusBus():
-                    driver: Driver = self._modbus_driver(settings)
+                    driver: Driver = open_line(
+                        settings, self._lines, self._ports.clock, self._stack
+                    )[0]
                 case MqttBus():
                     driver = self._mqtt_driver(name, settings)
         except (ValueError, Misconfigured) as error:
@@ -275,16 +271,6 @@ class _Wires:
         bus = Bus(name, slots=settings.slots, driver=driver, ports=self._ports)
         self._board.served[name] = bus
         self.works.append(Work(f"bus {name}", bus.serve))
-
-    def _modbus_driver(self, settings: ModbusBus) -> ModbusDriver:
-        line = ModbusLine(
-            settings.url,
-            framing=settings.framed,
-            timeout_s=settings.timeout_s,
-            quiet_s=settings.quiet_s,
-        )
-        self._stack.push_async_callback(line.aclose)
-        return ModbusDriver(line, self._modbus, self._ports.clock)
 
     def _mqtt_driver(self, name: BusName, settings: MqttBus) -> MqttDriver:
         link = MqttLink(
