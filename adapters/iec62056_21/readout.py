@@ -4,6 +4,8 @@ The line is taken for the whole of it, because the speed changes in between and 
 no meter. A meter that stays at its speed (mode A) is read as well; mode B is not spoken.
 """
 
+from typing import TypeAlias
+
 from adapters.transport.exchange import Answer, Exchange
 from adapters.transport.line import Line, Run
 from headend.agenda import Urgency
@@ -19,7 +21,6 @@ from protocols.iec62056_21.characters import (
 from protocols.iec62056_21.errors import MalformedMessage
 from protocols.iec62056_21.messages import MESSAGE_MAX_BYTES, DataSet, decode_data, whole_message
 from protocols.iec62056_21.sign_on import (
-    IDENTIFICATION_MAX_BYTES,
     Identification,
     Option,
     identification,
@@ -30,6 +31,8 @@ from protocols.iec62056_21.sign_on import (
 # 6.3.14: an answer begins within 1.5 s, and no two of its characters lie further apart.
 ANSWER_S = 1.5
 
+_SignedOn: TypeAlias = tuple[Identification, tuple[DataSet, ...] | None]
+
 
 async def read_out(
     line: Line, address: str, check: BlockCheck, *, urgency: Urgency
@@ -37,15 +40,13 @@ async def read_out(
     """Who answered, and all that it told; raises the errors of the wire."""
     station = f"iec62056-21 {address}"
     async with line.run(station, urgency=urgency) as run:
-        who = await run.ask(_sign_on(station, address))
-        match who.mode:
-            case Mode.B:
-                raise Misconfigured(f"{station}: mode B, which is not spoken here")
-            case Mode.C:
-                await _go_on(run, who)
-            case Mode.A:
-                pass
-        return who, await run.ask(_data(station, check))
+        who, data = await run.ask(_sign_on(station, address, check))
+        if who.mode is Mode.B:
+            raise Misconfigured(f"{station}: mode B, which is not spoken here")
+        if data is None:
+            await _go_on(run, who)
+            data = await run.ask(_data(station, check))
+        return who, data
 
 
 async def _go_on(run: Run, who: Identification) -> None:
@@ -54,16 +55,26 @@ async def _go_on(run: Run, who: Identification) -> None:
         run.tune(baud=who.speed, bits=7, parity="E")
 
 
-def _sign_on(station: str, address: str) -> Exchange[Identification]:
+def _sign_on(station: str, address: str, check: BlockCheck) -> Exchange[_SignedOn]:
     return Exchange(
         station=station,
         request=request(address),
-        reply_bytes=IDENTIFICATION_MAX_BYTES,
-        answer=_identified,
+        reply_bytes=MESSAGE_MAX_BYTES,
+        answer=lambda heard: _signed_on(heard, check),
         what=f"{station}, signing on",
         timeout_s=ANSWER_S,
         gap_s=ANSWER_S,
     )
+
+
+def _signed_on(heard: bytes, check: BlockCheck) -> Answer[_SignedOn] | None:
+    """Who is there; a meter of mode A goes on to tell its data unasked."""
+    found = _identified(heard)
+    if found is None or found[0].mode is not Mode.A:
+        return None if found is None else ((found[0], None), found[1])
+    who, end = found
+    told = _told(heard[end:], check)
+    return None if told is None else ((who, told[0]), end + told[1])
 
 
 def _identified(heard: bytes) -> Answer[Identification] | None:
