@@ -9,7 +9,7 @@ import pytest
 from adapters.dlt645.access import PlainPassword, load_password
 from adapters.dlt645.driver import Dlt645Driver
 from adapters.dlt645.profile import load_profiles
-from adapters.simulators.dlt645_meter import Dlt645Meter
+from tests.adapters.dlt645.simulated_meter import Dlt645Meter
 from headend.commands import SetSupply
 from headend.errors import Misconfigured, NoAnswer, Refused, Unsupported
 from headend.meters import BusName, Capability, ProfileName, Route

@@ -6,7 +6,7 @@ import pytest
 
 from adapters.iec62056_21.driver import Iec62056Driver
 from adapters.iec62056_21.profile import load_profiles
-from adapters.simulators.readout_meter import ReadOutMeter
+from tests.adapters.iec62056_21.simulated_meter import ReadOutMeter
 from headend.errors import Misconfigured, NoAnswer, Unsupported
 from headend.meters import BusName, Capability, ProfileName, Route
 from headend.readings import ReadingType
