@@ -11,8 +11,8 @@ from adapters.modbus.profile import Profile, RegisterReading
 from adapters.modbus.profile_faults import MalformedProfile, PlacedFault
 from adapters.modbus.profile_files import load_profile, load_profiles
 from adapters.modbus.profile_schema import profile_schema
+from api.dialects import Dialect
 from api.settings import Settings
-from api.wiring import MODBUS
 from headend.meters import Capability, ProfileName
 from headend.readings import ReadingType
 from headend.refusals import UnknownProfile
@@ -34,7 +34,7 @@ Row = Mapping[str, object]
 
 def models_of(settings: Settings) -> Mapping[ProfileName, Profile]:
     """The shipped models and those of the set folders; raises MalformedProfile."""
-    return load_profiles(*(folder / MODBUS for folder in settings.profile_folders))
+    return load_profiles(*(folder / Dialect.MODBUS for folder in settings.profile_folders))
 
 
 def model_of(settings: Settings, name: str) -> Profile:
