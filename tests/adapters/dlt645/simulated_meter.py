@@ -22,7 +22,7 @@ _IDENTIFIER_BYTES = 4
 
 @dataclass(slots=True)
 class Dlt645Meter:
-    """Answers what it hears on a line. `values` are those of QUANTITIES, in counts of the last digit.
+    """On a line. `values` are those of QUANTITIES, in counts of the last digit.
 
     After a permit to close the customer presses `button`. `silent` and `parts` (bytes of a value
     a frame) are faults.

@@ -9,13 +9,13 @@ import pytest
 from adapters.dlt645.access import PlainPassword, load_password
 from adapters.dlt645.driver import Dlt645Driver
 from adapters.dlt645.profile import load_profiles
-from tests.adapters.dlt645.simulated_meter import Dlt645Meter
 from headend.commands import SetSupply
 from headend.errors import Misconfigured, NoAnswer, Refused, Unsupported
 from headend.meters import BusName, Capability, ProfileName, Route
 from headend.readings import ReadingType
 from headend.supply import Contacts, ControlState, SupplyAction, SupplyReason, SupplyState
 from protocols.dlt645.orders import Access
+from tests.adapters.dlt645.simulated_meter import Dlt645Meter
 from tests.adapters.transport.hearers import Hearers, a_line
 from tests.builders import NOW, a_meter
 from tests.fakes import FakeClock

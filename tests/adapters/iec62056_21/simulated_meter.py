@@ -10,7 +10,7 @@ REACTION_S = 0.2
 
 @dataclass(slots=True)
 class ReadOutMeter:
-    """Answers what it hears on a line. `lines` are its data lines; `speed_character` tells the mode.
+    """On a line. `lines` are its data lines; `speed_character` tells the mode.
 
     `damaged` so many of its next read-outs have a wrong block check.
     """

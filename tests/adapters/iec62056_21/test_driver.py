@@ -6,11 +6,11 @@ import pytest
 
 from adapters.iec62056_21.driver import Iec62056Driver
 from adapters.iec62056_21.profile import load_profiles
-from tests.adapters.iec62056_21.simulated_meter import ReadOutMeter
 from headend.errors import Misconfigured, NoAnswer, Unsupported
 from headend.meters import BusName, Capability, ProfileName, Route
 from headend.readings import ReadingType
 from protocols.iec62056_21.characters import BlockCheck
+from tests.adapters.iec62056_21.simulated_meter import ReadOutMeter
 from tests.adapters.transport.hearers import Hearers, a_line
 from tests.builders import NOW, a_meter
 from tests.fakes import FakeClock
