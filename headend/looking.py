@@ -56,7 +56,8 @@ def _worth_asking(delivery: Delivery, *, now: datetime) -> bool:
     if delivery.state is DeliveryState.UNRESOLVED:
         return now - delivery.changed_at < ASK_FOR
     # What goes by remote asks before it sends; digits with a person may be typed at any time.
-    return delivery.handed_at is not None or (delivery.out and not delivery.by_remote)
+    in_hands = delivery.handed_at is not None or delivery.revealed
+    return in_hands or (delivery.out and not delivery.by_remote)
 
 
 async def look(

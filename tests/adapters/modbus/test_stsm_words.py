@@ -11,7 +11,7 @@ from adapters.modbus.stsm_supply import refusal_of, supply_of
 from adapters.modbus.stsm_tokens import judged, logged, own_request_ids, request_id
 from headend.errors import Misconfigured, NoAnswer, Refused, WireError
 from headend.supply import Contacts, ControlState, DarkCause, SupplyState
-from headend.tokens import Token, TokenPurpose, TokenResult
+from headend.tokens import Token, TokenOrigin, TokenPurpose, TokenResult
 from protocols.modbus.stsm import Condition, LoggedToken, Status, TokenJudgement
 from tests.builders import DRN, NOW, TENANT
 
@@ -85,6 +85,17 @@ def test_the_log_knows_a_token_by_its_tid():
     assert found(entry(tid=999), entry()) is TokenResult.ACCEPT
     assert found(entry(tid=999)) is None
     assert found() is None
+
+
+def test_the_log_tells_where_a_token_came_from():
+    origins = [logged((entry(origin=number),), TOKEN, OWN, -1) for number in (0, 1, 2, 3, 9)]
+    assert [outcome and outcome.origin for outcome in origins] == [
+        TokenOrigin.KEYPAD,
+        TokenOrigin.HEADEND,
+        TokenOrigin.LOCAL,
+        TokenOrigin.HANDHELD,
+        None,
+    ]
 
 
 def test_taken_goes_before_refused_and_ours_before_others():

@@ -17,7 +17,7 @@ from headend.events import EventType
 from headend.ports import Report
 from headend.readings import Quality, ReadingType
 from headend.supply import Contacts, ControlState, DarkCause
-from headend.tokens import TokenResult
+from headend.tokens import TokenOrigin, TokenResult
 from tests.adapters.mqtt.gateway import DRN, GATEWAY, NOON, NOON_MS, body, status_topic, topic
 from tests.adapters.mqtt.headend_side import BUS
 
@@ -209,6 +209,25 @@ def test_a_token_from_the_keypad_is_told_with_its_echo():
     assert seen.token_id is None
     assert seen.outcome.amount == Decimal("25.6")
     assert (seen.outcome.result, seen.outcome.credit_after) == (TokenResult.ACCEPT, Decimal(26))
+
+
+def test_what_is_retained_or_stored_tells_of_the_past():
+    echo = {"code": 1, "tid": 6_784_560, "origin": "keypad"}
+    live = report(topic("event/0601"), body(token=echo))
+    assert (live.stored, live.told_at) == (False, NOON)
+    assert live.tokens[0].outcome.origin is TokenOrigin.KEYPAD
+    assert report(topic("event/0601"), body(token=echo, q="stale")).stored
+    assert report(topic("event/0601"), body(token=echo), retained=True).stored
+    assert report(topic("state"), body(**STATE), retained=True).stored
+    assert report(topic("state"), body(q="stale", **STATE)).stored
+    assert report(topic("reading/basic"), body(q="stale", values={})).stored
+    assert not report(topic("state"), body(**STATE)).stored
+
+
+@pytest.mark.parametrize("origin", ["moon", 3, None, ["keypad"]])
+def test_an_origin_that_makes_no_sense_is_left_out(origin: object):
+    (seen,) = report(topic("event/0601"), body(token={"code": 1, "origin": origin})).tokens
+    assert seen.outcome.origin is None
 
 
 def result(**fields: object) -> bytes:
