@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 
 from adapters.modbus.acquaintance import acquaint
 from adapters.modbus.line import ModbusLine
@@ -52,6 +53,7 @@ class ModbusDriver:
             raise Misconfigured(f"no Modbus profile is called {meter.profile}")
         unit = self._unit(meter, urgency)
         known = unit.known(profile.name, meter) or await acquaint(unit, meter, profile)
+        unit.meet_with(partial(acquaint, unit, meter, profile))
         session = _SESSIONS[profile.blocks]
         yield session(unit, meter, known=known, clock=self._clock)
 

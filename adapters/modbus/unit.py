@@ -1,7 +1,7 @@
 """Unit: one address of a line, and whether we know who answers there."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -19,6 +19,8 @@ from protocols.modbus.stsm import Feature
 # A meter can be swapped for another in the time of a coffee; asking again costs one read.
 BELIEVED_S = 3600.0
 NO_FEATURES = Feature(0)
+# Asks who is there, and remembers it; raises Misconfigured for somebody else.
+Meeting = Callable[[], Awaitable[object]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +69,7 @@ class Unit:
         self._line = line
         self._memory = memory
         self._urgency = urgency
+        self._meet: Meeting | None = None
 
     @property
     def pace(self) -> Pace:
@@ -84,10 +87,14 @@ class Unit:
         now = asyncio.get_running_loop().time()
         if known is None or now - self._memory.answered_at > BELIEVED_S:
             return None
-        if self._memory.connection != self._line.connections:
+        if self._reopened:
             return None  # whoever plugged the line in again may have changed what hangs on it
         wanted = (profile, meter.drn, meter.currency)
         return known if (known.profile.name, known.drn, known.currency) == wanted else None
+
+    def meet_with(self, meeting: Meeting) -> None:
+        """How to ask who is there, should the line be opened again in this conversation."""
+        self._meet = meeting
 
     def remember(self, known: Acquaintance) -> None:
         self._memory.known = known
@@ -101,7 +108,9 @@ class Unit:
     async def read(self, table: Table, span: Span) -> tuple[int, ...]:
         """Read registers; raises the errors of the wire."""
         with self._watched():
-            return await self._line.read(self.address, table, span, urgency=self._urgency)
+            words = await self._line.read(self.address, table, span, urgency=self._urgency)
+        await self._meet_again()
+        return words
 
     async def write(
         self, start: int, words: tuple[int, ...], *, shown: tuple[int, ...] | None = None
@@ -112,6 +121,18 @@ class Unit:
         """
         with self._watched():
             await self._line.write(self.address, start, words, urgency=self._urgency, shown=shown)
+        await self._meet_again()
+
+    @property
+    def _reopened(self) -> bool:
+        return self._memory.connection != self._line.connections
+
+    async def _meet_again(self) -> None:
+        """An idle line may be opened again by the question itself: its answer waits for a probe."""
+        if self._memory.known is None or self._meet is None or not self._reopened:
+            return
+        self.forget()
+        await self._meet()
 
     @contextmanager
     def _watched(self) -> Iterator[None]:
