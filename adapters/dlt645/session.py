@@ -13,6 +13,7 @@ from adapters.dlt645.profile import Profile
 from adapters.dlt645.station import Station
 from headend.commands import SetSupply
 from headend.errors import Misconfigured, NoAnswer, Unsupported
+from headend.events import MeterEvent
 from headend.meters import Meter, StsConfiguration
 from headend.ports import Clock
 from headend.readings import Reading
@@ -123,6 +124,12 @@ class Dlt645Session:
                 "this line has neither a password nor a signer for orders to DL/T 645 meters"
             )
         return self._authority
+
+    async def events(self, *, after: int) -> Sequence[MeterEvent]:
+        self._refuse("tells no event log by this dialect")
+
+    async def history(self, *, since: datetime | None) -> Sequence[Reading]:
+        self._refuse("tells no history by this dialect")
 
     async def enter_token(self, token: Token, *, attempt: int) -> TokenOutcome:
         self._refuse("takes no tokens by this dialect")

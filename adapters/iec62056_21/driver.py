@@ -12,6 +12,7 @@ from adapters.transport.line import Line
 from headend.agenda import Urgency
 from headend.commands import SetSupply
 from headend.errors import Misconfigured, Unsupported
+from headend.events import MeterEvent
 from headend.meters import Capability, Meter, ProfileName, StsConfiguration
 from headend.ports import Clock, Session
 from headend.readings import Reading, ReadingType
@@ -89,6 +90,12 @@ class ReadOutSession:
             )
             for kind, value in found.items()
         ]
+
+    async def events(self, *, after: int) -> Sequence[MeterEvent]:
+        self._refuse("tells no event log by this dialect")
+
+    async def history(self, *, since: datetime | None) -> Sequence[Reading]:
+        self._refuse("tells no history by this dialect")
 
     async def enter_token(self, token: Token, *, attempt: int) -> TokenOutcome:
         self._refuse()

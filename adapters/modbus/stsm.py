@@ -15,6 +15,11 @@ from adapters.modbus.frames import Table
 from adapters.modbus.readings import ReadingSession
 from adapters.modbus.stsm_key import key_held
 from adapters.modbus.stsm_log import StsmLog
+from adapters.modbus.stsm_parameters import (
+    CreditParameters,
+    change_parameters,
+    read_parameters,
+)
 from adapters.modbus.stsm_supply import COMMANDS, REASONS, refusal_of, supply_of
 from adapters.modbus.stsm_tokens import (
     decided,
@@ -184,6 +189,16 @@ class StsmSession:
         off_s = abs(unsigned(shown[:2]) - epoch)
         if off_s > CLOCK_DRIFT.total_seconds():
             raise Refused(f"the meter's clock is {off_s} s off after it was set")
+
+    # --- credit parameters ---
+
+    async def credit_parameters(self) -> CreditParameters:
+        """As the meter holds them now."""
+        return await read_parameters(self._unit, exponent=self._known.amount_exponent)
+
+    async def set_credit_parameters(self, change: CreditParameters) -> None:
+        """Set those that are named, and read them back; raises Refused."""
+        await change_parameters(self._unit, change, exponent=self._known.amount_exponent)
 
     # --- leaves ---
 

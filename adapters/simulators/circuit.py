@@ -54,6 +54,7 @@ class Circuit:
         self.power_limit_w: int | None = None
         self.unbalance_limit_w: int | None = None
         self.reconnect_milli = settings.reconnect_milli
+        self.low_credit_milli = settings.low_credit_milli
         self.debt_milli = 0
         self.grid_mv = GRID_MV
         self.keypad_unit_lost = False
@@ -117,7 +118,7 @@ class Circuit:
         before = self.account.credit_milli
         prepaid = Hold.CREDIT not in self.relay.holds
         used_us = self.account.consume(elapsed_us, stop_at_zero=prepaid)
-        if self.account.credit_milli <= self._settings.low_credit_milli < before:
+        if self.account.credit_milli <= self.low_credit_milli < before:
             self.tell(EventType.LOW_CREDIT_1, now)
         self.settle(start + timedelta(microseconds=used_us))
         if self.relay.closed:  # contacts that do not follow go on letting current through

@@ -191,7 +191,7 @@ def sts(meter: SimulatedMeter) -> Fields:
 def conditions(meter: SimulatedMeter) -> list[str]:
     """For people."""
     present = {
-        "low_credit_1": 0 < meter.credit_milli <= meter.settings.low_credit_milli,
+        "low_credit_1": 0 < meter.credit_milli <= meter.circuit.low_credit_milli,
         "out_of_credit": meter.credit_milli <= 0,
         "relay_does_not_follow": meter.circuit.cause is DarkCause.RELAY_FAULT,
         "tamper_lock": Hold.TAMPER in meter.relay.holds,

@@ -54,6 +54,7 @@ class SimulatedMeter:
     ) -> None:
         self.plate = plate
         self.settings = settings or MeterSettings()
+        self.maximum_credit_milli = self.settings.maximum_credit_milli
         self.faults = Faults()
         self.decoder = Decoder(plate, self.settings)
         self.clock = MeterClock(now, drift_ppm=self.settings.drift_ppm)
@@ -272,7 +273,7 @@ class SimulatedMeter:
             decoder=self.decoder,
             circuit=self.circuit,
             kept=self.kept,
-            maximum_credit_milli=self.settings.maximum_credit_milli,
+            maximum_credit_milli=self.maximum_credit_milli,
             now=now,
         )
 

@@ -22,6 +22,7 @@ from adapters.simulators.stsm_log_registers import (
     event_window,
     months_block,
 )
+from adapters.simulators.stsm_parameter_registers import ParameterRegisters
 from adapters.simulators.supply_port import SupplyCommand, SupplyOrder
 from adapters.simulators.token_port import Busy
 from headend.currencies import ISO_NUMBERS
@@ -35,6 +36,7 @@ TOKEN_ENTRY, SUPPLY_ORDER, CLOCK = 0xD080, 0xD200, 0xD780
 VERSION, VERSION_WITH_DETAILS = 0x0100, 0x0101
 DETAILS = 0xD061
 MONTHS, DAYS = 0xD800, 0xD880
+PARAMETERS = 0xD220
 SLEW_MAX = timedelta(seconds=60)
 IN_PROCESS, DONE = 2, 3
 
@@ -63,6 +65,7 @@ class StsmRegisters:
         self._version = version
         self._step = _STEP_OF[exponent]
         self._wanted_event = 1
+        self._parameters = ParameterRegisters(meter, self._step)
         self._blocks: dict[int, Callable[[datetime], bytes]] = {
             IDENTITY: self._identity,
             STATUS: self._status,
@@ -71,6 +74,7 @@ class StsmRegisters:
             TOKEN_LOG: self._token_log,
             SUPPLY_RESULT: self._supply_result,
             EVENTS: self._events,
+            PARAMETERS: self._parameters.read,
             MONTHS: self._months,
             DAYS: self._days,
         }
@@ -78,6 +82,7 @@ class StsmRegisters:
             TOKEN_ENTRY: (10, self._enter_token),
             SUPPLY_ORDER: (8, self._order_supply),
             CLOCK: (5, self._set_clock),
+            PARAMETERS: (32, self._parameters.write),
         }
 
     # --- reading ---------------------------------------------------------------------------------
@@ -324,7 +329,7 @@ def conditions(meter: SimulatedMeter, now: datetime) -> int:
     """Bits of D044: what is the matter now."""
     holds = meter.relay.holds
     present = {
-        0: 0 < meter.credit_milli <= meter.settings.low_credit_milli,
+        0: 0 < meter.credit_milli <= meter.circuit.low_credit_milli,
         3: meter.credit_milli <= 0,
         6: Hold.OVERLOAD in holds,
         13: not meter.relay.obeys,
@@ -345,7 +350,7 @@ def credit_status(meter: SimulatedMeter) -> int:
     """Bits of D05A (COSEM Account): in credit, low, out of credit."""
     if meter.credit_milli <= 0:
         return 0x40
-    return 0x03 if meter.credit_milli <= meter.settings.low_credit_milli else 0x01
+    return 0x03 if meter.credit_milli <= meter.circuit.low_credit_milli else 0x01
 
 
 def commit_word(data: bytes) -> int:

@@ -317,10 +317,8 @@ async def test_nobody_at_the_address_leaves_nothing_in_doubt(play: type[Player])
 
 
 def test_every_recorded_exchange_has_a_test():
-    folder = Path(__file__).parent
-    tests = "".join(
-        (folder / name).read_text() for name in ("test_recorded.py", "test_stsm_log.py")
-    )
+    names = ("test_recorded.py", "test_stsm_log.py", "test_stsm_parameters.py")
+    tests = "".join((Path(__file__).parent / name).read_text() for name in names)
     files = sorted((FRAMES / "stsm").glob("*.frames"))
     assert files
     assert [path for path in files if f'{path.stem}"' not in tests] == []
