@@ -92,10 +92,10 @@ class ReadOutSession:
         ]
 
     async def events(self, *, after: int) -> Sequence[MeterEvent]:
-        self._refuse("tells no event log by this dialect")
+        self._refuse()
 
     async def history(self, *, since: datetime | None) -> Sequence[Reading]:
-        self._refuse("tells no history by this dialect")
+        self._refuse()
 
     async def enter_token(self, token: Token, *, attempt: int) -> TokenOutcome:
         self._refuse()
