@@ -161,7 +161,7 @@ class Receipts(_Part):
     status: Annotated[str, StringConstraints(min_length=1, max_length=100)]
     delivered: Annotated[tuple[str, ...], Field(min_length=1)]
     failed: tuple[str, ...] = ()
-    within_s: Annotated[int, Field(ge=5, le=86_400)] = 120
+    within_s: Annotated[int, Field(ge=5, le=1800)] = 120
 
 
 class SmsHttp(_Part):

@@ -136,8 +136,9 @@ class Receiving:
         return claimed
 
     def _worth(self, message: SentMessage, now: datetime) -> bool:
-        since = message.asked_at or message.sent_at
-        return now - since < GIVE_UP_AFTER
+        """Since the customer asked, the receipt failed, or (within_s is far less) it was sent."""
+        since = max(message.sent_at, message.asked_at or message.sent_at)
+        return now - max(since, message.receipt_at or since) < GIVE_UP_AFTER
 
     async def _give(self, again: _Again) -> None:
         message = again.message

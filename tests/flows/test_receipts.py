@@ -1,7 +1,8 @@
 """Receipts that fail, never come, or lie: the customer has the digits, and nothing is harmed."""
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 
 import pytest
 
@@ -111,6 +112,27 @@ async def test_no_receipt_in_time_brings_the_next_provider(post):
     await asyncio.sleep(WITHIN_S - 10)
     assert not post.second.texts
     await until(lambda: post.second.texts, within_s=15)
+
+
+async def test_a_failure_that_comes_hours_later_still_brings_the_next_provider(world):
+    post = Post(world)
+    process = world.process()
+    process.tending = Tending(
+        world.store, post.router, clock=world.clock, chance=world.chance, wake=process.bus.wake
+    )
+    tending = asyncio.create_task(process.tending.serve())
+    await process.desk.recharge(order("r1", DRN))
+    await until(lambda: post.first.texts, within_s=10)
+    await asyncio.sleep(1)
+    await post.receipt(Receipt.DELIVERED)
+    async with world.store.begin() as tx:
+        [message] = await tx.sent_messages.of(TENANT, (await world.delivery_of("r1")).id)
+        await tx.sent_messages.save(replace(message, receipt=Receipt.NONE, receipt_at=None))
+    world.clock.start += timedelta(hours=5)
+    await post.receipt(Receipt.FAILED)
+    await until(lambda: post.second.texts, within_s=5)
+    tending.cancel()
+    await asyncio.gather(tending, return_exceptions=True)
 
 
 async def test_a_receipt_is_never_taken_for_entry(post, world):
