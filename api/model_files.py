@@ -90,6 +90,7 @@ def told_model(model: Profile) -> Row:
         "blocks": model.blocks,
         "variants": [variant.variant for variant in model.variants],
         "rates": model.rates,
+        "answer_s": model.answer_s,
     }
 
 

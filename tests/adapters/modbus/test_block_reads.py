@@ -20,7 +20,7 @@ from adapters.simulators.sdm_registers import EnergyMeter
 from adapters.simulators.sheet_registers import Entry, Sheet, SheetRegisters
 from headend.errors import NoAnswer
 from headend.readings import ReadingType
-from protocols.modbus.blocks import Limits, Span
+from protocols.modbus.blocks import Limits, Pace, Span
 from protocols.modbus.registers import Encoding, NumberFormat
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -151,6 +151,19 @@ async def test_silence_is_no_refusal():
             await reads.read(Table.HOLDING, values)
         unit.faults.silent = False
         assert len(await reads.read(Table.HOLDING, values)) == 2
+
+
+async def test_reads_are_planned_by_the_delay_that_was_measured():
+    meter = EnergyMeter(START)
+    registers = SheetRegisters(meter, a_sheet(values_at(0)))
+    unit = ModbusUnit(registers, meter, meter.faults)
+    async with SimulatedLine({1: unit}, clock=StillClock(), turnaround_s=0.2) as line:
+        wire = ModbusLine(f"tcp://127.0.0.1:{await line.serve_tcp()}", framing="tcp")
+        asked = Unit(wire, 1, Memory())
+        assert asked.pace == Pace.tcp()
+        await asked.read(Table.HOLDING, Span(0, 1))
+        assert asked.pace.read_s >= 0.2
+        await wire.aclose()
 
 
 async def test_nothing_wanted_asks_nothing():
