@@ -51,7 +51,7 @@ _EXAMPLE_MORE: Mapping[str, Mapping[str, Json]] = {
             {"in": "body", "pointer": "#/amount/value", "detail": "Input should be a valid string"}
         ],
     },
-    "approval-required": {"approval": "01JN0000000000000000000001"},
+    "approval-required": {"approval": "01JN4Z8VQ3M7T2KX9B5C6D1EFG"},
     "credit-note-required": {"reason": "handed_over"},
     "recharge-differs": {"field": "amount"},
     "malformed-token": {"field": "tokens.0"},

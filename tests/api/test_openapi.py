@@ -58,7 +58,8 @@ def test_no_request_breaks_the_interface(
             base_url=url,
             headers={"Authorization": f"Bearer {key}"},
             checks=[
-                not_a_server_error,
+                # That something is not well is a health route's answer, not its failure.
+                *([] if operation.path.startswith("/v1/health") else [not_a_server_error]),
                 status_code_conformance,
                 content_type_conformance,
                 response_schema_conformance,
