@@ -15,7 +15,7 @@ GARBLED_STRIKES = 1
 # First and further probes: after 0.5 s, 1.0 s, 1.5 s, ... as others do it, and never above 10 s.
 REST_STEP_S = 0.5
 REST_MAX_S = 10.0
-PROBE_SHARE = 0.05
+PROBE_SHARE = 0.03
 # What an idle line has saved for probes; more would let them crowd it at once.
 SAVED_MAX_S = 1.0
 # A recharge may have a silent slave asked at once, on credit: it may be lit by now.

@@ -39,6 +39,10 @@ TIMEOUT_S = 1.0
 QUIET_S = 1.0
 # Nobody waits longer than this for one late reply, however late the last one was.
 QUIET_MAX_S = 30.0
+# A serial adapter hands up what it has at least so often (USB adapters by default every 16 ms);
+# a network may hold up a piece for any time.
+GAP_S = 0.05
+SHORTEST_REPLY_BYTES = 5
 # While a late reply is listened for, others are let in so often.
 LISTEN_S = 0.02
 # Where every slave is silent it may be the port; opening it again may help, and costs little.
@@ -258,7 +262,7 @@ class Line:
         """The reply and where it ends, or None when its time is over."""
         loop = asyncio.get_running_loop()
         timeout_s = exchange.timeout_s or self.stations.timeout_s(exchange.station)
-        until = sent_at + timeout_s + self._reply_s(exchange)
+        until = latest = sent_at + timeout_s + self._reply_s(exchange)
         heard = self._ear.heard
         while await self._ear.more(until):
             if not exchange.mirrored or self._echoes:
@@ -270,6 +274,9 @@ class Line:
             self._late_reply_came()
             if exchange.gap_s is not None:
                 until = loop.time() + exchange.gap_s
+            elif len(heard) >= SHORTEST_REPLY_BYTES and self._wire.character_s:
+                # It has spoken, and what it said is garbled: nothing better will follow.
+                until = min(latest, loop.time() + self._wire.silence_s + GAP_S)
         return None
 
     def _hold(self, exchange: Exchange[R], sent_at: float) -> None:

@@ -1,0 +1,225 @@
+"""Medium: a pair of wires that several share, with its physics.
+
+Characters take their time, two who talk at once garble each other, bits flip at a set rate, and a
+frame that follows another too closely is understood by nobody. Time is the event loop's: in
+virtual time a day of a line takes seconds, and the same chance gives the same day. Knows nothing
+of dialects.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from math import log
+from typing import Protocol
+
+from adapters.transport.address import SerialAddress
+from headend.ports import Chance
+
+Hear = Callable[[bytes], None]
+
+# What two at once make of a character; any change does.
+GARBLE = 0x55
+# A driver hands up what it received in pieces of so long, or at the end of a frame.
+PIECE_S = 0.008
+# Receivers take less than 3.5 characters for a pause already, but not much less.
+PAUSE_SHARE = 0.75
+REMEMBERED_S = 10.0
+
+
+class Station(Protocol):
+    """Somebody on the wires who answers."""
+
+    def hear(self, frame: bytes) -> tuple[float, bytes] | None:
+        """What it says to a frame, and after how many seconds; None: nothing."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Talk:
+    """One who talks, from `start` to `end`."""
+
+    start: float
+    end: float
+    data: bytes
+
+
+@dataclass(slots=True)
+class Heard:
+    """What was counted on the wires: frames, characters of which the others heard another."""
+
+    frames: int = 0
+    collisions: int = 0
+    flips: int = 0
+    blurred: int = 0
+
+
+class Medium:
+    """Wires of one speed. `stations` may change while it runs; `hear` is set by the master.
+
+    `flip_share` is the share of bits that flip. `echo`: the master hears itself.
+    """
+
+    def __init__(
+        self,
+        address: SerialAddress,
+        chance: Chance,
+        *,
+        flip_share: float = 0.0,
+        echo: bool = False,
+    ) -> None:
+        self.stations: list[Station] = []
+        self.hear: Hear = _nobody
+        self.heard = Heard()
+        self.character_s = address.character_s
+        self.pause_s = 0.00175 if address.baud > 19200 else 38.5 / address.baud
+        self.echo = echo
+        self._chance = chance
+        self._flip_share = flip_share
+        self._talks: deque[Talk] = deque()
+        self._timers: set[asyncio.TimerHandle] = set()
+        self._bits_to_flip = self._next_flip()
+
+    def send(self, data: bytes) -> None:
+        """The master talks."""
+        talk = self._begin(data)
+        blurred = self._follows_too_closely(talk)
+        self.heard.blurred += blurred
+        if self.echo:
+            self._deliver(talk)
+        self._at(talk.end, lambda: self._understood(talk, blurred=blurred))
+
+    def say(self, data: bytes) -> None:
+        """A station talks now, whoever else does."""
+        self._deliver(self._begin(data))
+
+    def close(self) -> None:
+        """Nothing is heard any more."""
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()
+        self.hear = _nobody
+
+    # --- what becomes of it ---
+
+    def _begin(self, data: bytes) -> Talk:
+        now = asyncio.get_running_loop().time()
+        while self._talks and now - self._talks[0].end > REMEMBERED_S:
+            self._talks.popleft()
+        talk = Talk(now, now + len(data) * self.character_s, data)
+        self._talks.append(talk)
+        self.heard.frames += 1
+        return talk
+
+    def _follows_too_closely(self, talk: Talk) -> bool:
+        pauses = [talk.start - other.end for other in self._talks if other.end <= talk.start]
+        return bool(pauses) and min(pauses) < PAUSE_SHARE * self.pause_s
+
+    def _understood(self, talk: Talk, *, blurred: bool) -> None:
+        """The stations have heard the whole frame, and those it concerns will answer."""
+        if blurred:
+            return
+        frame = self._as_heard(talk, 0, len(talk.data))
+        for station in tuple(self.stations):
+            if answer := station.hear(frame):
+                delay_s, data = answer
+                # Who answers sooner has not yet heard that the frame is over.
+                begins = talk.end + max(self.pause_s, delay_s)
+                self._at(begins, partial(self.say, data))
+
+    def _deliver(self, talk: Talk) -> None:
+        """Let the master hear it, piece by piece, as it comes in."""
+        size = max(1, int(PIECE_S / self.character_s))
+        for at in range(0, len(talk.data), size):
+            end = min(at + size, len(talk.data))
+            self._at(talk.start + end * self.character_s, partial(self._piece, talk, at, end))
+
+    def _piece(self, talk: Talk, at: int, end: int) -> None:
+        self.hear(self._as_heard(talk, at, end))
+
+    def _as_heard(self, talk: Talk, at: int, end: int) -> bytes:
+        heard = bytearray(talk.data[at:end])
+        others = [
+            other
+            for other in self._talks
+            if other is not talk and other.start < talk.end and other.end > talk.start
+        ]
+        for place in range(len(heard)):
+            begins = talk.start + (at + place) * self.character_s
+            ends = begins + self.character_s
+            if any(other.start < ends and other.end > begins for other in others):
+                heard[place] ^= GARBLE
+                self.heard.collisions += 1
+        self._flip(heard)
+        return bytes(heard)
+
+    # --- noise ---
+
+    def _flip(self, heard: bytearray) -> None:
+        bits = 8 * len(heard)
+        while self._bits_to_flip < bits:
+            place, bit = divmod(self._bits_to_flip, 8)
+            heard[place] ^= 1 << bit
+            self.heard.flips += 1
+            self._bits_to_flip += 1 + self._next_flip()
+        self._bits_to_flip -= bits
+
+    def _next_flip(self) -> int:
+        """How many bits stay as they are before the next that flips."""
+        if not self._flip_share:
+            return 1 << 62
+        return int(log(1.0 - self._chance.spread()) / log(1.0 - self._flip_share))
+
+    def _at(self, time: float, act: Callable[[], None]) -> None:
+        def due() -> None:
+            self._timers.discard(timer)
+            act()
+
+        timer = asyncio.get_running_loop().call_at(time, due)
+        self._timers.add(timer)
+
+
+def _nobody(_: bytes) -> None:
+    """Nobody listens."""
+
+
+@dataclass(slots=True)
+class MediumEnd:
+    """The master's end as a transport (satisfies `adapters.transport.base.Transport`)."""
+
+    medium: Medium
+    _input: bytearray = field(default_factory=bytearray)
+    _came: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.medium.hear = self._hear
+
+    async def read(self, max_bytes: int, *, timeout: float) -> bytes:
+        if not self._input:
+            self._came.clear()
+            if timeout <= 0:
+                await asyncio.sleep(0)
+            else:
+                async with asyncio.timeout(timeout):
+                    await self._came.wait()
+        if not self._input:
+            raise TimeoutError
+        data = bytes(self._input[:max_bytes])
+        del self._input[:max_bytes]
+        return data
+
+    async def write(self, data: bytes, *, timeout: float) -> None:
+        self.medium.send(data)
+
+    async def drop_input(self) -> int:
+        await asyncio.sleep(0)
+        dropped = len(self._input)
+        self._input.clear()
+        return dropped
+
+    async def aclose(self) -> None:
+        self.medium.hear = _nobody
+
+    def _hear(self, data: bytes) -> None:
+        self._input += data
+        self._came.set()
