@@ -254,5 +254,6 @@ Orderer = Annotated[ApiKey, Security(caller_with())]  # the command decides the 
 Auditor = Annotated[ApiKey, Security(caller_with(KeyScope.AUDIT))]
 Approver = Annotated[Person, Security(the_person)]
 Onlooker = Annotated[TenantId, Security(onlooker)]
+field_engineers_only = Security(caller_with(KeyScope.LINES))
 readers_only = Security(caller_with(KeyScope.READ))
 documented = Security(_bearer)

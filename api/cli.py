@@ -18,6 +18,7 @@ from api.commands import (
     groups,
     keychange,
     keys,
+    lines,
     meters,
     migrate,
     models,
@@ -54,6 +55,7 @@ app.add_typer(caps.group, name="caps")
 app.add_typer(caps.hours, name="hours")
 app.add_typer(audit.group, name="audit")
 app.add_typer(vault.group, name="vault")
+app.command("line", epilog=lines.EPILOG)(lines.line_command)
 app.add_typer(meters.group, name="meters")
 app.add_typer(models.group, name="models")
 app.add_typer(groups.group, name="groups")

@@ -13,6 +13,7 @@ from headend.cap_desk import CapDesk
 from headend.command_desk import CommandDesk
 from headend.intake import Intake
 from headend.key_desk import KeyDesk
+from headend.lines import WatchedLine
 from headend.messages import Receipt
 from headend.meter_desk import Catalog, MeterDesk
 from headend.meters import BusName
@@ -46,7 +47,7 @@ class HeadEnd:
     """One process of the head-end.
 
     `works` is empty in a process that only answers REST; `linked` tells of each bus served here
-    whether its link is up, as far as its driver knows.
+    whether its link is up, as far as its driver knows; `lines` are those served here.
     """
 
     store: Store
@@ -65,6 +66,7 @@ class HeadEnd:
     works: Sequence[Work] = ()
     linked: Mapping[BusName, Callable[[], bool]] = field(default_factory=dict)
     receipt_books: Mapping[str, ReceiptBook] = field(default_factory=dict)
+    lines: Mapping[BusName, WatchedLine] = field(default_factory=dict)
     writes: Writes = field(default_factory=Writes)
 
 

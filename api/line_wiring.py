@@ -91,7 +91,10 @@ def open_line(
     """
     if settings.framed == "tcp":
         gateway = ModbusLine(
-            settings.url, framing="tcp", timeout_s=settings.timeout_s, quiet_s=settings.quiet_s
+            settings.url,
+            framing="tcp",
+            timeout_s=settings.timeout_s,
+            in_flight=settings.in_flight,
         )
         stack.push_async_callback(gateway.aclose)
         return ModbusDriver(gateway, profiles.modbus, clock), gateway

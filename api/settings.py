@@ -100,10 +100,11 @@ class ModbusBus(_Part):
 
     url: str
     framing: Literal["rtu", "tcp"] | None = None
-    slots: Annotated[int, Field(ge=1, le=16)] = 1
+    slots: Annotated[int, Field(ge=1, le=64)] = 8
     timeout_s: Seconds = 1.0
     quiet_s: Seconds = 1.0
     dlt645: Dlt645 | None = None
+    in_flight: Annotated[int, Field(ge=1, le=32)] = 4
 
     @property
     def framed(self) -> str:

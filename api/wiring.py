@@ -37,6 +37,7 @@ from headend.command_desk import CommandDesk
 from headend.errors import HeadendError, Misconfigured, StoreDown
 from headend.intake import Intake
 from headend.key_desk import KeyDesk
+from headend.lines import WatchedLine
 from headend.listening import listen
 from headend.meter_desk import MeterDesk
 from headend.meters import BusName, ProfileName
@@ -186,6 +187,7 @@ async def _assemble(settings: Settings, stack: AsyncExitStack) -> HeadEnd:
         works=wires.works,
         linked=wires.linked,
         receipt_books=receipt_books(settings.handover),
+        lines=wires.lines,
     )
 
 
@@ -255,15 +257,14 @@ class _Wires:
         self._lines, self._mqtt = _profiles(settings)
         self.works: list[Work] = []
         self.linked: dict[BusName, Callable[[], bool]] = {}
+        self.lines: dict[BusName, WatchedLine] = {}
 
     def add(self, name: BusName, settings: ModbusBus | MqttBus) -> None:
         """Put one bus together; raises SettingsRefused."""
         try:
             match settings:
                 case ModbusBus():
-                    driver: Driver = open_line(
-                        settings, self._lines, self._ports.clock, self._stack
-                    )[0]
+                    driver, self.lines[name] = self._line(settings)
                 case MqttBus():
                     driver = self._mqtt_driver(name, settings)
         except (ValueError, Misconfigured) as error:
@@ -271,6 +272,10 @@ class _Wires:
         bus = Bus(name, slots=settings.slots, driver=driver, ports=self._ports)
         self._board.served[name] = bus
         self.works.append(Work(f"bus {name}", bus.serve))
+
+    def _line(self, settings: ModbusBus) -> tuple[Driver, WatchedLine]:
+        driver, line = open_line(settings, self._lines, self._ports.clock, self._stack)
+        return driver, line.way
 
     def _mqtt_driver(self, name: BusName, settings: MqttBus) -> MqttDriver:
         link = MqttLink(

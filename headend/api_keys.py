@@ -13,7 +13,7 @@ class Scope(StrEnum):
     """What a key may do. `disconnect` is apart from `supply`: opening is dangerous.
 
     `keys` changes the keys of meters; `engineering` makes management tokens and verifies tokens;
-    `audit` reads who did what.
+    `audit` reads who did what; `lines` watches lines, of all utilities on them.
     """
 
     RECHARGE = "recharge"
@@ -25,6 +25,7 @@ class Scope(StrEnum):
     KEYS = "keys"
     ENGINEERING = "engineering"
     AUDIT = "audit"
+    LINES = "lines"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

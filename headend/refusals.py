@@ -339,6 +339,12 @@ class TooManyGuesses(OrderRefused):
     status = 429
 
 
+class UnknownLine(OrderRefused):
+    slug = "unknown-line"
+    title = "No such line is served here"
+    status = 404
+
+
 class UnknownProfile(OrderRefused):
     slug = "unknown-profile"
     title = "No such meter profile"

@@ -1,7 +1,7 @@
 """Asking a head-end through REST, as a back-office does."""
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import httpx2
 import typer
@@ -24,9 +24,27 @@ def asked(
     url: str, key: str, method: str, path: str, body: Mapping[str, object] | None = None
 ) -> Mapping[str, object]:
     """The answer of a head-end; ends the command when there is none, or it is a problem."""
+    answer = _answer(url, key, method, path, body)
+    found = _json(answer, url)
+    if not answer.is_success or not isinstance(found, dict):
+        _refused(answer, found)
+    return found
+
+
+def asked_text(url: str, key: str, path: str) -> str:
+    """An answer that is text and no JSON; ends the command as `asked` does."""
+    answer = _answer(url, key, "GET", path)
+    if not answer.is_success:
+        _refused(answer, _json(answer, url))
+    return answer.text
+
+
+def _answer(
+    url: str, key: str, method: str, path: str, body: Mapping[str, object] | None = None
+) -> httpx2.Response:
     with told():
         try:
-            answer = httpx2.request(
+            return httpx2.request(
                 method,
                 url.rstrip("/") + path,
                 json=body,
@@ -34,16 +52,22 @@ def asked(
                 timeout=TIMEOUT_S,
                 trust_env=False,
             )
-            found = answer.json()
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             raise Unreachable(
                 f"no head-end answers at {url} ({type(error).__name__});"
                 " start one with: headend serve, or name another with --url"
             ) from None
+
+
+def _json(answer: httpx2.Response, url: str) -> object:
+    with told():
+        try:
+            return answer.json()
         except ValueError:
             raise Unreachable(f"what answers at {url} is no head-end; check --url") from None
-    if not answer.is_success or not isinstance(found, dict):
-        problem = found if isinstance(found, dict) else {}
-        complain(f"{problem.get('title', answer.status_code)}: {problem.get('detail', '')}")
-        raise typer.Exit(REFUSED)
-    return found
+
+
+def _refused(answer: httpx2.Response, found: object) -> NoReturn:
+    problem = found if isinstance(found, dict) else {}
+    complain(f"{problem.get('title', answer.status_code)}: {problem.get('detail', '')}")
+    raise typer.Exit(REFUSED)

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from adapters.modbus.driver import ModbusDriver
-from adapters.modbus.frames import Table
 from adapters.modbus.line import ModbusLine
 from adapters.modbus.profile_files import load_profiles
 from adapters.simulators.modbus_units import ModbusUnit
@@ -21,6 +20,7 @@ from adapters.transport.address import SerialAddress
 from adapters.transport.wire import Wire
 from headend.agenda import Urgency
 from headend.errors import Resting, WireError
+from headend.lines import LineStatus, StationStatus
 from headend.meters import BusName, Drn, Meter, ProfileName, Route
 from tests.builders import a_meter
 
@@ -29,7 +29,6 @@ T0 = datetime(2026, 3, 1, tzinfo=UTC)
 SLAVES = 32
 # A common meter: 20 to 30 ms from the end of the question.
 DELAY_S, JITTER_S = 0.02, 0.01
-REQUEST_BYTES, REPLY_BYTES = 8, 5
 CONVERSATIONS = 4
 
 
@@ -55,7 +54,11 @@ class SeededChance:
 
 
 def a_line(
-    address: SerialAddress, *, dead: Iterable[int] = (), seed: int = 1, **manners: float
+    address: SerialAddress,
+    *,
+    dead: Iterable[int] = (),
+    seed: int = 1,
+    manners: Manners | None = None,
 ) -> Rs485Line:
     """32 meters, those in `dead` silent."""
     units = [
@@ -64,9 +67,12 @@ def a_line(
     ]
     for number in dead:
         units[number - 1][1].faults.silent = True
-    wanted = {"delay_s": DELAY_S, "jitter_s": JITTER_S} | manners
     return Rs485Line(
-        address, units, clock=StillClock(), chance=SeededChance(seed), manners=Manners(**wanted)
+        address,
+        units,
+        clock=StillClock(),
+        chance=SeededChance(seed),
+        manners=manners or Manners(delay_s=DELAY_S, jitter_s=JITTER_S),
     )
 
 
@@ -103,11 +109,7 @@ class Master:
 
     def __init__(self, line: ModbusLine, address: SerialAddress) -> None:
         self.line = line
-        profiles = load_profiles()
-        self.driver = ModbusDriver(line, profiles, StillClock())
-        self._reads = [
-            span.count for table in Table for span in profiles[PROFILE].reads(table)
-        ]
+        self.driver = ModbusDriver(line, load_profiles(), StillClock())
         self._wire = Wire(address)
         self.round = Round()
 
@@ -115,7 +117,7 @@ class Master:
         """Read round and round for so long."""
         loop = asyncio.get_running_loop()
         self.round = Round(read=dict.fromkeys(units, 0))
-        began = loop.time()
+        began, before = loop.time(), self.line.way.status()
         queue: asyncio.Queue[int] = asyncio.Queue()
         for unit in units:
             queue.put_nowait(unit)
@@ -124,7 +126,19 @@ class Master:
         ]
         await asyncio.gather(*workers)
         self.round.elapsed_s = loop.time() - began
+        self._at_best(before, self.line.way.status())
         return self.round
+
+    def _at_best(self, before: LineStatus, after: LineStatus) -> None:
+        """T(N) of each answered question, with the delay that the meters were given."""
+        count = after.count(_replies) - before.count(_replies)
+        assert before.wire_s is not None
+        assert after.wire_s is not None
+        wire_s = after.wire_s - before.wire_s
+        silence_s = self._wire.silence_s
+        self.round.transactions = count
+        self.round.wire_s = wire_s
+        self.round.ideal_s = wire_s + count * (max(silence_s, DELAY_S + JITTER_S / 2) + silence_s)
 
     async def _work(self, queue: asyncio.Queue[int], until: float) -> None:
         loop = asyncio.get_running_loop()
@@ -149,15 +163,8 @@ class Master:
         except WireError:
             return 0.0
         self.round.read[unit] += 1
-        for registers in self._reads:
-            self._add(registers)
         return 0.0
 
-    def _add(self, registers: int) -> None:
-        count = REQUEST_BYTES + REPLY_BYTES + 2 * registers
-        wire_s = self._wire.takes_s(count)
-        silence_s = self._wire.silence_s
-        delay_s = DELAY_S + JITTER_S / 2
-        self.round.transactions += 1
-        self.round.wire_s += wire_s
-        self.round.ideal_s += wire_s + max(silence_s, delay_s) + silence_s
+
+def _replies(station: StationStatus) -> int:
+    return station.replies
