@@ -48,8 +48,9 @@ class _Asked:
 
     request: Request
     number: int
-    sent_at: float
     station: str
+    sent_at: float = 0.0
+    sent: bool = False
     nudged: asyncio.Event = field(default_factory=asyncio.Event)
     reply: Reply | None = None
     frame: bytes = b""
@@ -171,29 +172,32 @@ class Gateway:
         self.stations.check(request.station, now=now, urgent=urgency is Urgency.TOKEN)
 
     async def _transact(self, request: Request) -> Reply:
-        loop = asyncio.get_running_loop()
+        others = list(self._in_flight.values())
+        proof = len(others) + 1 == self._pipelining.trying and self._is_a_proof(request, others)
+        asked = _Asked(request, self._next_number(), request.station)
+        self._in_flight[asked.number] = asked
         try:
-            transport = await self._ready()
+            await self._send_and_wait(asked)
         except NotSent as exc:
             raise NotSent(f"{request}: {exc}") from exc
-        others = list(self._in_flight.values())
-        proof = bool(others) and self._is_a_proof(request, others)
-        asked = _Asked(request, self._next_number(), loop.time(), request.station)
-        self._in_flight[asked.number] = asked
+        finally:
+            del self._in_flight[asked.number]
+            self._landed.set()
+        self._judge(asked, others=bool(others or self._in_flight), proof=proof and bool(others))
+        return self._told(asked)
+
+    async def _send_and_wait(self, asked: _Asked) -> None:
+        transport = await self._ready()
+        asked.sent, asked.sent_at = True, asyncio.get_running_loop().time()
         self.stations[asked.station].requests += 1
         try:
-            frame = self._framing.encode(request, asked.number)
+            frame = self._framing.encode(asked.request, asked.number)
             await transport.write(frame, timeout=WRITE_TIMEOUT_S)
             # Behind others on a serial line each has to wait for those before it.
             patience_s = self.stations.ceiling_s * len(self._in_flight)
             await self._wait(asked, transport, asked.sent_at + patience_s)
         except (TransportLost, TimeoutError) as exc:
             await self._lose(exc)
-        finally:
-            del self._in_flight[asked.number]
-            self._landed.set()
-        self._judge(asked, others=bool(others or self._in_flight), proof=proof)
-        return self._told(asked)
 
     async def _wait(self, asked: _Asked, transport: Transport, until: float) -> None:
         """Until its reply is in, or its time is over; one of those who wait reads for all."""
@@ -245,7 +249,8 @@ class Gateway:
     async def _lose(self, exc: Exception) -> None:
         """The connection is of no more use; nobody on it has an answer to come."""
         for asked in self._in_flight.values():
-            asked.error = exc
+            if asked.sent:
+                asked.error = exc
         self._received.clear()
         await self._link.drop()
 

@@ -71,14 +71,18 @@ class Medium:
         self.stations: list[Station] = []
         self.hear: Hear = _nobody
         self.heard = Heard()
-        self.character_s = address.character_s
-        self.pause_s = 0.00175 if address.baud > 19200 else 38.5 / address.baud
+        self.tune(address)
         self.echo = echo
         self._chance = chance
         self._flip_share = flip_share
         self._talks: deque[Talk] = deque()
         self._timers: set[asyncio.TimerHandle] = set()
         self._bits_to_flip = self._next_flip()
+
+    def tune(self, address: SerialAddress) -> None:
+        """Everybody on the wires speaks at another speed from now on."""
+        self.character_s = address.character_s
+        self.pause_s = 0.00175 if address.baud > 19200 else 38.5 / address.baud
 
     def send(self, data: bytes) -> None:
         """The master talks."""
@@ -185,7 +189,7 @@ def _nobody(_: bytes) -> None:
 
 @dataclass(slots=True)
 class MediumEnd:
-    """The master's end as a transport (satisfies `adapters.transport.base.Transport`)."""
+    """The master's end as a transport (satisfies `base.Transport` and `base.Tunable`)."""
 
     medium: Medium
     _input: bytearray = field(default_factory=bytearray)
@@ -219,6 +223,9 @@ class MediumEnd:
 
     async def aclose(self) -> None:
         self.medium.hear = _nobody
+
+    def tune(self, address: SerialAddress) -> None:
+        self.medium.tune(address)
 
     def _hear(self, data: bytes) -> None:
         self._input += data

@@ -263,10 +263,11 @@ class Line:
         loop = asyncio.get_running_loop()
         timeout_s = exchange.timeout_s or self.stations.timeout_s(exchange.station)
         until = latest = sent_at + timeout_s + self._reply_s(exchange)
-        heard = self._ear.heard
+        heard, stripped = self._ear.heard, False
         while await self._ear.more(until):
-            if not exchange.mirrored or self._echoes:
-                self._echoes |= strip_echo(heard, exchange.request)
+            if not stripped and (self._echoes or not exchange.mirrored):
+                stripped = strip_echo(heard, exchange.request)
+                self._echoes |= stripped
             if (found := exchange.answer(bytes(heard))) is not None:
                 return found
             if len(heard) > max(BABBLE_BYTES, 2 * exchange.reply_bytes):

@@ -31,7 +31,7 @@ class Turns:
     @property
     def wanted(self) -> bool:
         """Somebody waits for a turn."""
-        return any(self._waiting.values())
+        return bool(self._who_waits())
 
     def wanted_s(self, *, now: float) -> float:
         return self._wanted_s + (now - self._wanted_since if self._taken else 0.0)
@@ -49,8 +49,6 @@ class Turns:
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
                 self.release()  # it was given in the same moment
-            else:
-                self._waiting[urgency].remove(turn)
             raise
 
     def release(self) -> None:
@@ -73,6 +71,10 @@ class Turns:
             turn.set_result(None)
 
     def _who_waits(self) -> Collection[Urgency]:
+        for queue in self._waiting.values():
+            # Who was cancelled has left, though he may not know yet.
+            while queue and queue[0].done():
+                queue.popleft()
         return [urgency for urgency, queue in self._waiting.items() if queue]
 
     def _give(self, urgency: Urgency, waiting: Collection[Urgency]) -> None:
