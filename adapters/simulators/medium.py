@@ -187,7 +187,7 @@ def _nobody(_: bytes) -> None:
     """Nobody listens."""
 
 
-@dataclass(slots=True)
+@dataclass
 class MediumEnd:
     """The master's end as a transport (satisfies `base.Transport` and `base.Tunable`)."""
 

@@ -7,6 +7,10 @@ from headend.errors import Resting
 from headend.lines import StationStatus
 from headend.quarantine import Quarantine
 
+# Where others answer, a stranger is given less at first than the longest: the slowest reply
+# published begins within 220 ms. After each silence it is given twice as much.
+STRANGER_S = 0.25
+ENOUGH_KNOWN = 4
 # A line has 247 units and a gateway not many more; who asks for more names is mistaken.
 MAX_STATIONS = 4096
 
@@ -34,6 +38,7 @@ class Stations:
         self.ceiling_s = ceiling_s
         self._learning = learning
         self._stations: dict[str, Station] = {}
+        self._measured = 0
         self.quarantine = Quarantine()
 
     def __getitem__(self, name: str) -> Station:
@@ -54,7 +59,9 @@ class Stations:
         if not self._learning:
             return self.ceiling_s
         station = self[name]
-        return station.delays.timeout_s(station.misses, ceiling_s=self.ceiling_s)
+        if station.delays.measured or self._measured < ENOUGH_KNOWN:
+            return station.delays.timeout_s(station.misses, ceiling_s=self.ceiling_s)
+        return min(self.ceiling_s, STRANGER_S * 2.0 ** min(station.misses, 16))
 
     def check(self, name: str, *, now: float, urgent: bool) -> None:
         """Raises Resting while this slave is not to be asked."""
@@ -70,15 +77,20 @@ class Stations:
         station = self[name]
         station.replies += 1
         station.misses = 0
-        station.delays.note(delay_s)
+        self._note(station, delay_s)
         self.quarantine.answered(name, spent_s=spent_s, now=now)
 
     def answered_late(self, name: str, *, delay_s: float, now: float) -> None:
         """A reply came that nobody waited for any more: it lives, and was given too little time."""
         station = self[name]
         station.late_replies += 1
-        station.delays.note(delay_s)
+        self._note(station, delay_s)
         self.quarantine.answered(name, spent_s=0.0, now=now)
+
+    def _note(self, station: Station, delay_s: float) -> None:
+        known = station.delays.measured
+        station.delays.note(delay_s)
+        self._measured += station.delays.measured and not known
 
     def silent(self, name: str, *, spent_s: float, now: float) -> None:
         """Nothing came."""

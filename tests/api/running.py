@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from api.serving import serve
 from headend.api_keys import Scope
@@ -16,7 +17,7 @@ START_S = 20
 
 
 @contextmanager
-def a_running_head_end(folder: Path) -> Iterator[tuple[str, str]]:
+def a_running_head_end(folder: Path, **more: Any) -> Iterator[tuple[str, str]]:
     """Its URL, and a key with every scope; it has one meter."""
     port = free_port()
     loop = asyncio.new_event_loop()
@@ -25,7 +26,7 @@ def a_running_head_end(folder: Path) -> Iterator[tuple[str, str]]:
     keys: list[str] = []
 
     async def run() -> None:
-        settings = a_settings(folder, listen={"port": port})
+        settings = a_settings(folder, listen={"port": port}, **more)
         async with an_office(settings) as office:
             keys.append(await prepared(office))
             async with asyncio.TaskGroup() as group:
