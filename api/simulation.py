@@ -26,7 +26,7 @@ from adapters.simulators.mqtt_meter import Broker, MqttVersion
 from adapters.simulators.sheet_registers import Sheet
 from api.model_sheets import sheet_of
 from api.settings import SettingsRefused
-from api.wiring import EMBEDDED_BUS, new_clock
+from api.wiring import EMBEDDED_BUS, new_chance, new_clock
 from headend.meters import Service
 
 __all__ = ["Control", "Fleet", "FleetDescription", "SimulatedMeter", "lines_of"]
@@ -78,7 +78,12 @@ async def running_fleet(description: FleetDescription) -> AsyncIterator[Fleet]:
     """A fleet on this machine's clock; it stops when the block is left. Raises SettingsRefused."""
     async with AsyncExitStack() as stack:
         try:
-            fleet = Fleet(description, clock=new_clock(), sheets=_sheets(description))
+            fleet = Fleet(
+                description,
+                clock=new_clock(),
+                sheets=_sheets(description),
+                chance=new_chance(),
+            )
             await stack.enter_async_context(fleet)
         except (DescriptionRefused, OSError) as error:
             raise SettingsRefused(f"the fleet cannot run: {error}") from None

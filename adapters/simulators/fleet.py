@@ -26,12 +26,13 @@ from adapters.simulators.modbus_server import SimulatedLine
 from adapters.simulators.modbus_units import ModbusUnit, Registers
 from adapters.simulators.mqtt_meter import MqttGateway
 from adapters.simulators.plate import UNIT_PRICE_MILLI, MeterSettings, Plate
+from adapters.simulators.rs485 import Rs485Line, rs485_line
 from adapters.simulators.sdm_registers import EnergyMeter, SdmRegisters
 from adapters.simulators.sheet_registers import Sheet, SheetRegisters
 from adapters.simulators.stsm_registers import StsmRegisters
 from adapters.transport.address import SerialAddress
 from headend.meters import Service
-from headend.ports import Clock
+from headend.ports import Chance, Clock
 from protocols.sts.drn import Drn
 from protocols.sts.tables import EncryptionAlgorithm
 
@@ -71,7 +72,7 @@ class Fleet:
 
     `meters`, `energy_meters` (by meter number) and `gateways` (by name) are there at once; `buses`,
     bus name to URL, once it runs. Raises DescriptionRefused; entering raises OSError where a port
-    or device cannot be had.
+    or device cannot be had. A line with physics needs `chance`.
     """
 
     def __init__(
@@ -80,7 +81,9 @@ class Fleet:
         *,
         clock: Clock,
         sheets: Mapping[str, Sheet] | None = None,
+        chance: Chance | None = None,
     ) -> None:
+        self._chance = chance
         self._sheets = sheets or {}
         self.meters: dict[str, SimulatedMeter] = {}
         self.energy_meters: dict[str, EnergyMeter] = {}
@@ -186,7 +189,7 @@ class Fleet:
 
     # --- building --------------------------------------------------------------------------------
 
-    def _line(self, description: LineDescription) -> SimulatedLine:
+    def _line(self, description: LineDescription) -> SimulatedLine | Rs485Line:
         units: dict[int, ModbusUnit] = {}
         for unit in range(1, description.meters + 1):
             meter = self._meter(description.service)
@@ -204,7 +207,10 @@ class Fleet:
             registers = partial(SheetRegisters, sheet=self._sheet(model))
             for _ in range(number):
                 self._add_energy_meter(units, model, description.name, registers)
-        return SimulatedLine(units, clock=self.clock)
+        if description.physics is None:
+            return SimulatedLine(units, clock=self.clock)
+        assert self._chance is not None, "a line with physics needs chance"
+        return rs485_line(description.physics, units, clock=self.clock, chance=self._chance)
 
     def _add_energy_meter(
         self,
@@ -277,8 +283,10 @@ class Fleet:
         return load + int(drn.serial) % 10 * LOAD_SPREAD if load else 0
 
 
-async def _open(description: LineDescription, line: SimulatedLine) -> str:
+async def _open(description: LineDescription, line: SimulatedLine | Rs485Line) -> str:
     """Open a line and return its URL."""
+    if isinstance(line, Rs485Line):
+        return line.serve_terminal_url()
     host, port = description.host, description.port
     match description.way:
         case Way.TCP:

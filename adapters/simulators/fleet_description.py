@@ -8,7 +8,7 @@ import json
 import tomllib
 from enum import StrEnum, unique
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -49,11 +49,32 @@ class Way(StrEnum):
     SERIAL = "serial"
 
 
+class PhysicsDescription(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An RS485 line as it is: characters take their time, slaves theirs, and wires fail.
+
+    Pseudo-terminals have no parity; with two stop bits a character takes as long as 8E1. Replies
+    come after `delay_ms` and up to `jitter_ms` more, `late_percent` of them `late_ms` later; of a
+    million bits `flips` are another at the other end; the last `silent` units are dead; `echo`: the
+    adapter hears itself.
+    """
+
+    baud: Annotated[int, msgspec.Meta(ge=300, le=1_000_000)] = 9600
+    stop: Literal[1, 2] = 1
+    delay_ms: Annotated[float, msgspec.Meta(ge=0, le=60_000)] = 20.0
+    jitter_ms: Annotated[float, msgspec.Meta(ge=0, le=60_000)] = 10.0
+    late_percent: Annotated[float, msgspec.Meta(ge=0, le=100)] = 0.0
+    late_ms: Annotated[float, msgspec.Meta(ge=0, le=60_000)] = 0.0
+    flips: Annotated[float, msgspec.Meta(ge=0, le=100_000)] = 0.0
+    silent: Annotated[int, msgspec.Meta(ge=0, le=MAX_UNITS)] = 0
+    echo: bool = False
+
+
 class LineDescription(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One Modbus line.
 
     `device` is the port of way serial. STSM meters have unit ids from 1 on, energy meters follow,
-    and then those of `models`, a count for each model by its name.
+    and then those of `models`, a count for each model by its name. `physics` belongs to way
+    terminal; without it bytes take no time.
     """
 
     name: Name
@@ -65,6 +86,7 @@ class LineDescription(_Part, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     energy_meters: Annotated[int, msgspec.Meta(ge=0, le=MAX_UNITS)] = 0
     models: dict[str, Annotated[int, msgspec.Meta(ge=1, le=MAX_UNITS)]] = {}
     service: Service = Service.ELECTRICITY
+    physics: PhysicsDescription | None = None
 
 
 class GatewayDescription(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -169,6 +191,8 @@ def _check(description: FleetDescription) -> None:
     for line in description.lines:
         if (line.way is Way.SERIAL) is (line.device is None):
             raise DescriptionRefused(f"line {line.name}: a device belongs to way serial")
+        if line.physics is not None and line.way is not Way.TERMINAL:
+            raise DescriptionRefused(f"line {line.name}: physics belongs to way terminal")
         if line.meters + line.energy_meters + sum(line.models.values()) > MAX_UNITS:
             raise DescriptionRefused(f"line {line.name}: at most {MAX_UNITS} units")
     description.vending_key()

@@ -7,7 +7,7 @@ Each unit has a delay of its own and may be late, or dead; two units of one addr
 import asyncio
 import os
 import tty
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
@@ -15,6 +15,7 @@ from typing import Self
 
 from pymodbus.framer import FramerRTU
 
+from adapters.simulators.fleet_description import PhysicsDescription
 from adapters.simulators.medium import Medium, MediumEnd
 from adapters.simulators.modbus_units import WRITE_MULTIPLE, ModbusUnit
 from adapters.transport.address import Address, SerialAddress
@@ -82,6 +83,28 @@ def _genuine(frame: bytes) -> bool:
     return FramerRTU.compute_CRC(frame[:-2]) == int.from_bytes(frame[-2:])
 
 
+def rs485_line(
+    physics: PhysicsDescription,
+    units: Mapping[int, ModbusUnit],
+    *,
+    clock: Clock,
+    chance: Chance,
+) -> "Rs485Line":
+    """The line of a description, the last of its units dead if it says so."""
+    address = SerialAddress(path="-", baud=physics.baud, stop=physics.stop)
+    for number in sorted(units)[len(units) - physics.silent :]:
+        units[number].faults.silent = True
+    manners = Manners(
+        delay_s=physics.delay_ms / 1000,
+        jitter_s=physics.jitter_ms / 1000,
+        late_share=physics.late_percent / 100,
+        late_s=physics.late_ms / 1000,
+        flip_share=physics.flips / 1e6,
+        echo=physics.echo,
+    )
+    return Rs485Line(address, units.items(), clock=clock, chance=chance, manners=manners)
+
+
 class Rs485Line:
     """Meters on a pair of wires. Use as a context manager; leaving it closes every way in."""
 
@@ -95,6 +118,7 @@ class Rs485Line:
         manners: Manners | None = None,
     ) -> None:
         manners = manners or Manners()
+        self._address = address
         self.medium = Medium(address, chance, flip_share=manners.flip_share, echo=manners.echo)
         self.stations = [
             ModbusStation(number, unit, manners=manners, clock=clock, chance=chance)
@@ -128,6 +152,11 @@ class Rs485Line:
         loop = asyncio.get_running_loop()
         loop.add_reader(master, lambda: self._read(master))
         return os.ttyname(slave)
+
+    def serve_terminal_url(self) -> str:
+        """As `serve_terminal`, as an address with the settings of the line."""
+        port = self._address
+        return f"serial://{self.serve_terminal()}?baud={port.baud}&stop={port.stop}"
 
     async def close(self) -> None:
         """Close every way in and drop what is on the wires."""
