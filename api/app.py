@@ -23,6 +23,7 @@ from api.routes import (
     events,
     health,
     holds,
+    jobs,
     key_orders,
     lines,
     meters,
@@ -50,6 +51,7 @@ Payments become 20-digit STS tokens, and reach electricity, water and gas meters
 """
 _NOUNS = (
     recharges,
+    jobs,
     deliveries,
     compensations,
     meters,

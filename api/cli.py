@@ -16,6 +16,7 @@ from api.commands import (
     demo,
     engineering,
     groups,
+    jobs,
     keychange,
     keys,
     lines,
@@ -62,6 +63,7 @@ app.add_typer(groups.group, name="groups")
 app.add_typer(sts.group, name="sts")
 app.command("recharge", epilog=recharges.EPILOG)(recharges.recharge_command)
 app.add_typer(recharges.group, name="recharges")
+app.add_typer(jobs.group, name="jobs")
 app.add_typer(deliveries.group, name="deliveries")
 app.command("compensations", epilog=compensations.EPILOG)(compensations.compensations_command)
 app.command("dark", epilog=dark.EPILOG)(dark.dark_command)

@@ -38,6 +38,8 @@ SCHEMA: Mapping[str, Json] = {
                     "in": {"type": "string"},
                     "pointer": {"type": "string", "description": "JSON pointer into the body."},
                     "name": {"type": "string", "description": "Name of the parameter."},
+                    "line": {"type": "integer", "description": "Line of the file, from 1."},
+                    "column": {"type": "string", "description": "Member or column of the line."},
                     "detail": {"type": "string"},
                 },
             },
@@ -52,6 +54,9 @@ _EXAMPLE_MORE: Mapping[str, Mapping[str, Json]] = {
         ],
     },
     "approval-required": {"approval": "01JN4Z8VQ3M7T2KX9B5C6D1EFG"},
+    "job-file-refused": {
+        "errors": [{"in": "body", "line": 9999, "column": "meter", "detail": "a meter number is"}]
+    },
     "credit-note-required": {"reason": "handed_over"},
     "recharge-differs": {"field": "amount"},
     "malformed-token": {"field": "tokens.0"},

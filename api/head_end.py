@@ -12,6 +12,7 @@ from headend.approval_desk import ApprovalDesk
 from headend.cap_desk import CapDesk
 from headend.command_desk import CommandDesk
 from headend.intake import Intake
+from headend.job_desk import JobDesk
 from headend.key_desk import KeyDesk
 from headend.lines import WatchedLine
 from headend.messages import Receipt
@@ -62,6 +63,7 @@ class HeadEnd:
     approvals: ApprovalDesk
     caps: CapDesk
     worklist: WorkListDesk
+    jobs: JobDesk
     intake: Intake
     works: Sequence[Work] = ()
     linked: Mapping[BusName, Callable[[], bool]] = field(default_factory=dict)

@@ -43,6 +43,18 @@ class InvalidRequest(Problem):
     status = 422
 
 
+class JobFileRefused(Problem):
+    """`faults` are those told, each with its line and column."""
+
+    slug = "job-file-refused"
+    title = "The file of the job has bad lines"
+    status = 422
+
+    def __init__(self, detail: str, faults: Sequence[Mapping[str, object]] = ()) -> None:
+        super().__init__(detail)
+        self.faults = faults
+
+
 class MalformedJson(Problem):
     slug = "malformed-json"
     title = "The body is no JSON"
@@ -217,7 +229,8 @@ async def _refused(_request: Request, error: Exception) -> JSONResponse:
 
 async def _problem(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, Problem)
-    return problem_answer(error)
+    extra = {"errors": list(error.faults)} if isinstance(error, JobFileRefused) else None
+    return problem_answer(error, extra)
 
 
 async def _invalid(_request: Request, error: Exception) -> JSONResponse:

@@ -29,6 +29,7 @@ from api.folders import make_folder
 from api.handover_wiring import open_router, receipt_books
 from api.harm_wiring import open_harm_bounds
 from api.head_end import HeadEnd, Work
+from api.job_wiring import open_runner
 from api.line_wiring import LineProfiles, load_line_profiles, open_line
 from api.settings import ModbusBus, MqttBus, Role, Settings, SettingsRefused
 from api.vault_wiring import open_vending
@@ -36,6 +37,7 @@ from headend.bus import Bus, BusPorts
 from headend.command_desk import CommandDesk
 from headend.errors import HeadendError, Misconfigured, StoreDown
 from headend.intake import Intake
+from headend.job_desk import JobDesk
 from headend.key_desk import KeyDesk
 from headend.lines import WatchedLine
 from headend.listening import listen
@@ -167,6 +169,9 @@ async def _assemble(settings: Settings, stack: AsyncExitStack) -> HeadEnd:
     bounds = open_harm_bounds(store, commands, keys, clock=clock, chance=chance)
     if settings.role is not Role.API:
         wires.works += bounds.works
+        desks = desk, commands, keys
+        runner = open_runner(store, vending.module, board, desks, clock=clock, chance=chance)
+        wires.works.append(Work("jobs", runner.serve))
         for name, bus in buses.items():
             wires.add(name, bus)
         wires.works += await _tending(settings, ports, board, desk, stack)
@@ -183,6 +188,7 @@ async def _assemble(settings: Settings, stack: AsyncExitStack) -> HeadEnd:
         approvals=bounds.approvals,
         caps=bounds.caps,
         worklist=WorkListDesk(store, clock=clock, chance=chance, wake=board.wake),
+        jobs=JobDesk(store, clock=clock),
         intake=ports.intake,
         works=wires.works,
         linked=wires.linked,

@@ -104,7 +104,7 @@ class Approvals(Protocol):
         """Newest first."""
 
     async def approved(self, *, limit: int) -> Sequence[Approval]:
-        """Approved and not carried out yet, oldest first, of every tenant."""
+        """Orders approved and not carried out yet, oldest first, of every tenant."""
 
     async def lapsed(self, *, now: datetime, limit: int) -> Sequence[Approval]:
         """WAITING and APPROVED ones whose time is over, of every tenant."""

@@ -97,7 +97,7 @@ class CommandDesk:
             known = await tx.deliveries.find(tenant, ident)
             if known is not None:
                 return _same(known, drn, command), False
-            meter = await self._meter(tx, tenant, drn, command)
+            meter = await able_meter(tx, self._routes, tenant, drn, command)
             refusal = await self._refusal(
                 tx, meter, command, ident, ordered_by=ordered_by, requester=requester, now=now
             )
@@ -125,7 +125,7 @@ class CommandDesk:
         """Why a supply order is not taken, written down where it is dangerous; None: it is."""
         if not isinstance(command, SetSupply):
             return None
-        _check_expiry(command, now=now)
+        check_expiry(command, now=now)
         wish = wish_for(meter, command, ident, ordered_by=ordered_by, requester=requester)
         if wish is None:
             return None
@@ -136,17 +136,21 @@ class CommandDesk:
         wish = replace(wish, always=judged.always)
         return await admit(tx, wish, now=now, approval_id=self._chance.ident(now))
 
-    async def _meter(self, tx: Transaction, tenant: TenantId, drn: Drn, command: Command) -> Meter:
-        meter = await tx.meters.find(tenant, drn)
-        if meter is None:
-            raise UnknownMeter(f"no meter {drn}", field="meter")
-        if meter.state is MeterState.RETIRED:
-            raise MeterNotInService(f"meter {drn} is {meter.state}", field="meter")
-        if meter.route is None or needs(command) not in self._routes.capabilities(meter):
-            raise CommandUnsupported(
-                f"profile {meter.profile} on its route cannot do this", field="meter"
-            )
-        return meter
+
+async def able_meter(
+    tx: Transaction, routes: Routes, tenant: TenantId, drn: Drn, command: Command
+) -> Meter:
+    """The meter that can be told this; raises OrderRefused."""
+    meter = await tx.meters.find(tenant, drn)
+    if meter is None:
+        raise UnknownMeter(f"no meter {drn}", field="meter")
+    if meter.state is MeterState.RETIRED:
+        raise MeterNotInService(f"meter {drn} is {meter.state}", field="meter")
+    if meter.route is None or needs(command) not in routes.capabilities(meter):
+        raise CommandUnsupported(
+            f"profile {meter.profile} on its route cannot do this", field="meter"
+        )
+    return meter
 
 
 def _same(known: Delivery, drn: Drn, command: Command) -> Delivery:
@@ -158,7 +162,8 @@ def _same(known: Delivery, drn: Drn, command: Command) -> Delivery:
     return known
 
 
-def _check_expiry(order: SetSupply, *, now: datetime) -> None:
+def check_expiry(order: SetSupply, *, now: datetime) -> None:
+    """Raises MalformedOrder when it has expired, or expires too late."""
     if not now < order.expires_at <= now + EXPIRY_MAX:
         hours = int(EXPIRY_MAX.total_seconds() // 3600)
         raise MalformedOrder(f"expires_at must lie ahead, at most {hours} h", field="expires_at")

@@ -1,9 +1,10 @@
-"""What the back-office is told of approvals and holds. Pure; nothing here knows names."""
+"""What the back-office is told of approvals, holds and jobs. Pure; nothing here knows names."""
 
 from datetime import datetime
 
 from headend.approvals import Approval, ApprovalState
 from headend.holds import Hold
+from headend.jobs import Job, LineState, Progress
 from headend.occurrences import Occurrence
 from headend.outbox import Announcement
 
@@ -44,5 +45,22 @@ def hold_news(hold: Hold, *, now: datetime) -> Announcement:
             "reason": hold.reason,
             "since": hold.since.isoformat(),
             "lifted_by": hold.lifted_by,
+        },
+    )
+
+
+def job_news(job: Job, progress: Progress, *, now: datetime) -> Announcement:
+    """A job has ended; what was ordered is told on its own."""
+    return Announcement(
+        tenant=job.tenant,
+        drn=None,
+        occurrence=Occurrence.JOB_ENDED,
+        at=now,
+        data={
+            "job": job.id,
+            "state": job.state.value,
+            "lines": job.size,
+            "ordered": progress.lines.get(LineState.ORDERED, 0),
+            "failed": progress.failed,
         },
     )

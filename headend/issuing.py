@@ -8,8 +8,9 @@ from zoneinfo import ZoneInfo
 from headend.announcing import delivery_news
 from headend.commands import EnterToken, SetSupply, priority
 from headend.deliveries import Delivery, DeliveryMethod, DeliveryState, Fact
-from headend.meters import Capability, Keypad, Meter, MeterState
+from headend.meters import Capability, Keypad, Meter, MeterState, StsConfiguration
 from headend.outbox import announce
+from headend.places import Place
 from headend.ports import Chance
 from headend.quantities import Amount, Currency, Units
 from headend.recharges import Recharge, RechargeOrder
@@ -27,7 +28,7 @@ from headend.refusals import (
 from headend.store import Transaction
 from headend.supply import SupplyAction, SupplyReason
 from headend.supply_groups import Reveal, SupplyGroup
-from headend.tokens import Issued, IssuedToken, Token, parse_digits, purpose_of
+from headend.tokens import Issued, IssuedToken, Token, TokenOrder, parse_digits, purpose_of
 from headend.usage_points import Contact, UsagePoint
 from headend.vending_keys import VendingKey
 from protocols.sts.errors import StsError
@@ -85,6 +86,39 @@ def check_limits(group: SupplyGroup, amount: Amount, bought_today: Decimal) -> N
             f"{amount} after {bought_today} today is above {group.limit_per_day} a day",
             field="amount.value",
         )
+
+
+async def check_sale(
+    tx: Transaction,
+    order: RechargeOrder,
+    place: Place,
+    methods: frozenset[DeliveryMethod],
+    *,
+    now: datetime,
+) -> None:
+    """What the store can say of an order: the meter, the ways to it, its tokens, the limits."""
+    check_meter(place.meter, order.amount)
+    check_ways(place.meter, methods, place.group.reveal_for(order.sales_point), order)
+    for digits in order.tokens:
+        if await tx.tokens.by_digits(order.tenant, place.meter.drn, digits) is not None:
+            raise TokenKnown("a token of this recharge belongs to another one", field="tokens")
+    if order.amount is not None:
+        since = day_start(place.group, now)
+        bought = await tx.recharges.bought_since(order.tenant, place.meter.drn, since)
+        check_limits(place.group, order.amount, bought)
+
+
+def credit_asked(meter: Meter, sts: StsConfiguration, amount: Amount) -> TokenOrder:
+    """What the module is asked about a sale, before a TID is drawn."""
+    return TokenOrder(
+        tenant=meter.tenant,
+        drn=meter.drn,
+        service=meter.service,
+        sts=sts,
+        content=amount,
+        tid=None,
+        rnd=None,
+    )
 
 
 def day_start(group: SupplyGroup, now: datetime) -> datetime:

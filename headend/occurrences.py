@@ -54,6 +54,7 @@ class Occurrence(StrEnum):
     APPROVAL_DECIDED = "approval.decided"
     HOLD_BEGUN = "hold.begun"
     HOLD_LIFTED = "hold.lifted"
+    JOB_ENDED = "job.ended"
 
     @property
     def family(self) -> str:
@@ -105,6 +106,16 @@ FAMILIES: Mapping[str, Family] = {
             "state": "waiting, approved, carried_out, refused, expired or failed",
             "expires_at": "until when it can be approved",
             "decided_by": "id of the person who decided, or null",
+        },
+    ),
+    "job": Family(
+        "A job of many lines has ended",
+        {
+            "job": "id of the job",
+            "state": "its state, as in `GET /v1/jobs/{id}`",
+            "lines": "how many lines it has",
+            "ordered": "how many were ordered",
+            "failed": "how many were bad or refused",
         },
     ),
     "hold": Family(

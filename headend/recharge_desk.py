@@ -18,11 +18,11 @@ from headend.issuing import (
     brought,
     cancel_openings,
     check_form,
-    check_limits,
     check_meter,
+    check_sale,
     check_ways,
     contacts_for,
-    day_start,
+    credit_asked,
     draw,
     make_delivery,
     ways_to,
@@ -47,7 +47,6 @@ from headend.refusals import (
     NotReplaceable,
     OrderRefused,
     RechargeDiffers,
-    TokenKnown,
     UnknownMeter,
 )
 from headend.rekeying import Timing, key_for_sale, when_to_issue
@@ -187,7 +186,7 @@ class RechargeDesk:
         now = self._clock.now()
         async with self._store.begin() as tx:
             place = await place_of(tx, order.tenant, drn, now=now)
-            await self._check(tx, order, place, now=now)
+            await check_sale(tx, order, place, self._ways(order, place), now=now)
             recharge = self._new(order, place, now=now)
             if keyed is not None:
                 key, sts = keyed
@@ -206,30 +205,7 @@ class RechargeDesk:
             sts = await key_for_sale(tx, meter)
         check_meter(meter, order.amount)
         assert order.amount is not None
-        asked = TokenOrder(
-            tenant=order.tenant,
-            drn=drn,
-            service=meter.service,
-            sts=sts,
-            content=order.amount,
-            tid=None,
-            rnd=None,
-        )
-        return await self._module.check(asked), sts
-
-    async def _check(
-        self, tx: Transaction, order: RechargeOrder, place: Place, *, now: datetime
-    ) -> None:
-        check_meter(place.meter, order.amount)
-        methods = self._ways(order, place)
-        check_ways(place.meter, methods, place.group.reveal_for(order.sales_point), order)
-        for digits in order.tokens:
-            if await tx.tokens.by_digits(order.tenant, place.meter.drn, digits) is not None:
-                raise TokenKnown("a token of this recharge belongs to another one", field="tokens")
-        if order.amount is not None:
-            since = day_start(place.group, now)
-            bought = await tx.recharges.bought_since(order.tenant, place.meter.drn, since)
-            check_limits(place.group, order.amount, bought)
+        return await self._module.check(credit_asked(meter, sts, order.amount)), sts
 
     def _ways(self, order: RechargeOrder, place: Place) -> frozenset[DeliveryMethod]:
         can = self._routes.capabilities(place.meter)

@@ -29,6 +29,7 @@ from headend.escalations import Escalations
 from headend.events import MeterEvent
 from headend.evidence import EvidenceLog
 from headend.holds import Holds
+from headend.jobs import Jobs
 from headend.messages import SentMessages
 from headend.meters import BusName, Drn, Meter, TenantId, UsagePointId
 from headend.opening_hours import OpeningHoursOfGroups
@@ -378,6 +379,8 @@ class Transaction(Protocol):
     def holds(self) -> Holds: ...
     @property
     def opening_hours(self) -> OpeningHoursOfGroups: ...
+    @property
+    def jobs(self) -> Jobs: ...
     @property
     def restoration_clocks(self) -> RestorationClocks: ...
     @property

@@ -229,7 +229,12 @@ class MemoryApprovals:
 
     async def approved(self, *, limit: int) -> Sequence[Approval]:
         rows = self._view.walk("undecided", None)
-        return list(islice((one for one in rows if one.state is ApprovalState.APPROVED), limit))
+        approved = (
+            one
+            for one in rows
+            if one.state is ApprovalState.APPROVED and one.subject is ApprovalSubject.ORDER
+        )
+        return list(islice(approved, limit))
 
     async def lapsed(self, *, now: datetime, limit: int) -> Sequence[Approval]:
         rows = self._view.walk("undecided", None)

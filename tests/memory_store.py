@@ -43,6 +43,7 @@ from tests.memory_harm import (
     MemoryPeople,
     harm_tables,
 )
+from tests.memory_jobs import MemoryJobs, job_tables
 from tests.memory_outbox import MemoryOutbox, MemoryPostings, MemoryWebhooks, outbox_tables
 from tests.memory_restoration import (
     MemoryAnswerHistories,
@@ -231,6 +232,11 @@ class MemoryTransaction:
         return MemoryApprovals(self._view("approvals"))
 
     @cached_property
+    def jobs(self) -> MemoryJobs:
+        recharges, deliveries = self._view("recharges"), self._view("deliveries")
+        return MemoryJobs(self._view("jobs"), self._view("job_lines"), recharges, deliveries)
+
+    @cached_property
     def holds(self) -> MemoryHolds:
         return MemoryHolds(self._view("holds"))
 
@@ -247,6 +253,7 @@ def _tables() -> dict[str, Table[Any, Any]]:
     return {
         **outbox_tables(),
         **harm_tables(),
+        **job_tables(),
         **restoration_tables(),
         "tenants": Table(),
         "meters": Table(

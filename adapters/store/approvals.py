@@ -30,7 +30,9 @@ _OF = select(approvals).where(
 _SAVE = update(approvals).where(*_ID, _c.state == bindparam("was"))
 _OPEN = select(approvals).where(_c.state.in_(literals(UNDECIDED)))
 _APPROVED = (
-    _OPEN.where(_c.state == ApprovalState.APPROVED.value).order_by(_c.created_at).limit(_LIMIT)
+    _OPEN.where(_c.state == ApprovalState.APPROVED.value, _c.subject == ApprovalSubject.ORDER.value)
+    .order_by(_c.created_at)
+    .limit(_LIMIT)
 )
 _LAPSED = (
     _OPEN.where(_c.expires_at <= bindparam("now", type_=MOMENT))

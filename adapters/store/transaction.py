@@ -24,6 +24,7 @@ from adapters.store.escalations import SqlEscalations
 from adapters.store.events import SqlEvents
 from adapters.store.evidence import SqlEvidence
 from adapters.store.holds import SqlHolds
+from adapters.store.jobs import SqlJobs
 from adapters.store.meters import SqlMeters
 from adapters.store.opening_hours import SqlOpeningHours
 from adapters.store.outbox import SqlOutbox
@@ -78,6 +79,7 @@ class SqlTransaction:
         self.approvals = SqlApprovals(run)
         self.holds = SqlHolds(run)
         self.opening_hours = SqlOpeningHours(run)
+        self.jobs = SqlJobs(run)
         self.restoration_clocks = SqlRestorationClocks(run)
         self.escalations = SqlEscalations(run)
         self.compensations = SqlCompensations(run)

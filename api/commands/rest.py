@@ -1,5 +1,6 @@
 """Asking a head-end through REST, as a back-office does."""
 
+import json
 from collections.abc import Mapping
 from typing import Annotated, NoReturn
 
@@ -9,6 +10,7 @@ import typer
 from api.commands.telling import REFUSED, Unreachable, complain, told
 
 TIMEOUT_S = 35.0
+JSON = "application/json"
 
 Url = Annotated[
     str, typer.Option("--url", envvar="HEADEND_URL", help="Where the head-end answers.")
@@ -24,31 +26,51 @@ def asked(
     url: str, key: str, method: str, path: str, body: Mapping[str, object] | None = None
 ) -> Mapping[str, object]:
     """The answer of a head-end; ends the command when there is none, or it is a problem."""
-    answer = _answer(url, key, method, path, body)
+    content = None if body is None else json.dumps(body).encode()
+    return _understood(_answer(url, key, method, path, content), url)
+
+
+def asked_with_file(
+    url: str, key: str, path: str, content: bytes, *, media_type: str
+) -> Mapping[str, object]:
+    """The answer to a file that is posted; ends the command as `asked` does."""
+    return _understood(_answer(url, key, "POST", path, content, media_type=media_type), url)
+
+
+def asked_text(url: str, key: str, path: str) -> str:
+    """An answer that is text and no JSON; ends the command as `asked` does."""
+    answer = _answer(url, key, "GET", path, None)
+    if not answer.is_success:
+        _refused(answer, _json(answer, url))
+    return answer.text
+
+
+def _understood(answer: httpx2.Response, url: str) -> Mapping[str, object]:
     found = _json(answer, url)
     if not answer.is_success or not isinstance(found, dict):
         _refused(answer, found)
     return found
 
 
-def asked_text(url: str, key: str, path: str) -> str:
-    """An answer that is text and no JSON; ends the command as `asked` does."""
-    answer = _answer(url, key, "GET", path)
-    if not answer.is_success:
-        _refused(answer, _json(answer, url))
-    return answer.text
-
-
 def _answer(
-    url: str, key: str, method: str, path: str, body: Mapping[str, object] | None = None
+    url: str,
+    key: str,
+    method: str,
+    path: str,
+    content: bytes | None,
+    *,
+    media_type: str = JSON,
 ) -> httpx2.Response:
+    headers = {"Authorization": f"Bearer {key}"}
+    if content is not None:
+        headers["Content-Type"] = media_type
     with told():
         try:
             return httpx2.request(
                 method,
                 url.rstrip("/") + path,
-                json=body,
-                headers={"Authorization": f"Bearer {key}"},
+                content=content,
+                headers=headers,
                 timeout=TIMEOUT_S,
                 trust_env=False,
             )

@@ -53,6 +53,18 @@ ROUTES = [
     ("PUT", "/v1/supply-groups/123457", {}, Scope.METERS),
     ("GET", "/v1/supply-groups/123457", None, Scope.READ),
     ("GET", "/v1/supply-groups", None, Scope.READ),
+    ("POST", "/v1/recharges/sale-1/handover", None, Scope.RECHARGE),
+    ("POST", "/v1/deliveries/k1/withdrawal", {"seen_by": "K. Otieno"}, Scope.KEYS),
+    ("GET", "/v1/compensations", None, Scope.READ),
+    ("GET", "/v1/compensations.csv", None, Scope.READ),
+    ("GET", "/v1/paid-but-dark", None, Scope.READ),
+    ("GET", "/v1/worklist", None, Scope.READ),
+    ("POST", "/v1/worklist/d1/taken", {"seen_by": "K. Otieno"}, Scope.RECHARGE),
+    ("POST", "/v1/worklist/d1/not-taken", {"seen_by": "K. Otieno"}, Scope.RECHARGE),
+    ("POST", "/v1/worklist/d1/booked", {"seen_by": "K. Otieno"}, Scope.RECHARGE),
+    ("GET", "/v1/jobs", None, Scope.READ),
+    ("GET", "/v1/jobs/j1", None, Scope.READ),
+    ("GET", "/v1/jobs/j1/results", None, Scope.READ),
     ("GET", "/v1/approvals", None, Scope.READ),
     ("GET", "/v1/approvals/a1", None, Scope.READ),
     ("GET", "/v1/holds", None, Scope.READ),
@@ -76,6 +88,7 @@ DECISIONS: list[tuple[str, str, dict[str, Any] | None]] = [
 ]
 
 
+JOBS = ("/v1/jobs", "/v1/jobs/j1/pause", "/v1/jobs/j1/resume", "/v1/jobs/j1/cancel")
 # What people may look at before they decide.
 LOOKED_AT = {"approvals", "holds", "caps", "people", "supply-groups"}
 
@@ -103,6 +116,7 @@ def test_the_table_names_every_route(office: Office):
     }
     named = {(verb, path.partition("?")[0]) for verb, path, _, _ in ROUTES}
     named |= {(verb, path) for verb, path, _ in DECISIONS}
+    named |= {("POST", path) for path in JOBS}  # see test_jobs: the lines decide the scope
     for verb, template in documented:
         fitting = [path for v, path in named if v == verb and fits(path, template)]
         assert fitting, (verb, template)

@@ -92,3 +92,12 @@ def test_a_record_taken_out_of_the_audit_shows():
     database.close()
     assert "broken at record 1" in run("audit", "verify", code=1)
     assert "command line" in run("audit", "list")
+
+
+def test_a_file_of_a_job_must_be_readable_and_say_what_it_is():
+    key = ["--id", "j1", "--key", "hk_x"]
+    assert "Usage" in run("jobs", "submit", "june.txt", *key, code=2)
+    assert "No such file" in run("jobs", "submit", "june.csv", *key, code=1)
+    assert "no head-end answers" in run(
+        "jobs", "show", "j1", "--key", "x", "--url", "http://127.0.0.1:9", code=3
+    )

@@ -1,0 +1,271 @@
+"""The runner of jobs: checks their lines, then orders them one by one, behind everybody else.
+
+One line at a time, and a rest half as long as the line took: whoever sells at a till meanwhile
+meets at most one write of a job. Lines are marked after they were ordered; a crash in between
+orders the same ids once more, and these are repeats.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TypeAlias
+
+from headend.approvals import EXPIRES_AFTER, UNDECIDED, Approval, ApprovalState, ApprovalSubject
+from headend.audit import AuditAction, Entry
+from headend.command_desk import CommandDesk
+from headend.commands import Manage, SetClock, SetSupply
+from headend.dangers import danger_of
+from headend.errors import ModuleDown, Stale, StoreDown
+from headend.harm_news import approval_news, job_news
+from headend.jobs import Job, JobLine, JobState, LineState
+from headend.key_desk import KeyDesk
+from headend.outbox import announce
+from headend.people import Requester
+from headend.ports import Chance, Clock
+from headend.recharge_desk import RechargeDesk
+from headend.recharges import RechargeOrder
+from headend.refusals import ApprovalEnded, CapReached, KindHeld, OrderRefused
+from headend.store import Store, Transaction
+from headend.trials import Trials
+
+LOOK_EVERY_S = 1.0
+CHUNK = 50
+JOBS_AT_ONCE = 20
+# Lines that wait for a person, a hold or the module are tried again after this.
+AGAIN = timedelta(seconds=5)
+REST_MAX_S = 1.0
+
+
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+Settle: TypeAlias = Callable[[Job, JobLine], Awaitable[JobLine | None]]
+
+
+@dataclass(slots=True)
+class _Place:
+    """How far a pass over the lines of a job is, and when it goes on."""
+
+    passed: int = 0
+    moved: bool = False
+    again_at: datetime = _LONG_AGO
+
+
+class JobRunner:
+    """Works off jobs until cancelled."""
+
+    def __init__(
+        self,
+        store: Store,
+        trials: Trials,
+        recharges: RechargeDesk,
+        commands: CommandDesk,
+        keys: KeyDesk,
+        *,
+        clock: Clock,
+        chance: Chance,
+    ) -> None:
+        self._store = store
+        self._trials = trials
+        self._recharges = recharges
+        self._commands = commands
+        self._keys = keys
+        self._clock = clock
+        self._chance = chance
+        self._places: dict[tuple[str, str, LineState], _Place] = {}
+
+    async def serve(self) -> None:
+        """Work for ever; chunks of several jobs take turns."""
+        while True:
+            moved = False
+            with suppress(Stale, StoreDown):
+                moved = await self.work()
+            await asyncio.sleep(0 if moved else LOOK_EVERY_S)
+
+    async def work(self) -> bool:
+        """One chunk of every job that works; whether any line was settled."""
+        async with self._store.look() as tx:
+            jobs = await tx.jobs.working(limit=JOBS_AT_ONCE)
+        moved = False
+        for job in jobs:
+            with suppress(Stale):  # paused or cancelled meanwhile
+                moved |= await self._chunk(job)
+        return moved
+
+    async def _chunk(self, job: Job) -> bool:
+        async with self._store.look() as tx:
+            key = await tx.api_keys.find(job.ordered_by)
+            counts = await tx.jobs.counts(job.tenant, job.id)
+        bad = counts.get(LineState.BAD, 0)
+        if key is None or key.revoked_at is not None:
+            await self._end(job, JobState.CANCELLED, "its API key was revoked")
+        elif counts.get(LineState.NEW, 0):
+            return await self._some(job, LineState.NEW, self._checked)
+        elif job.dry_run:
+            await self._end(job, JobState.CHECKED_WITH_FAILURES if bad else JobState.CHECKED)
+        elif bad and not job.skip_bad:
+            await self._end(job, JobState.REFUSED, f"{bad} bad lines: nothing was ordered")
+        elif counts.get(LineState.CHECKED, 0):
+            return await self._some(job, LineState.CHECKED, self._placed)
+        else:
+            failed = bad + counts.get(LineState.REFUSED, 0)
+            await self._end(job, JobState.DONE_WITH_FAILURES if failed else JobState.DONE)
+        return True
+
+    async def _some(self, job: Job, state: LineState, settle: Settle) -> bool:
+        """The next lines of a pass; whether any was settled in it.
+
+        When a pass settled none, what is left waits for a person, a hold or the module, and the
+        next one begins after a while.
+        """
+        place = self._places.setdefault((job.tenant, job.id, state), _Place())
+        if self._clock.now() < place.again_at:
+            return False
+        async with self._store.look() as tx:
+            lines = await tx.jobs.lines(
+                job.tenant, job.id, state=state, after=place.passed, limit=CHUNK
+            )
+        settled = [await _gently(settle(job, line)) for line in lines]
+        place.moved |= await self._write([one for one in settled if one is not None])
+        place.passed = lines[-1].number if lines else 0
+        moved = place.moved
+        if len(lines) < CHUNK:
+            again_at = _LONG_AGO if moved else self._clock.now() + AGAIN
+            self._places[job.tenant, job.id, state] = _Place(again_at=again_at)
+        return moved
+
+    # --- one line ------------------------------------------------------------------------------
+
+    async def _checked(self, _job: Job, line: JobLine) -> JobLine | None:
+        try:
+            await self._trials.try_line(line)
+        except ModuleDown:
+            return None
+        except OrderRefused as error:
+            return _failed(line, LineState.BAD, error)
+        return replace(line, state=LineState.CHECKED)
+
+    async def _placed(self, job: Job, line: JobLine) -> JobLine | None:
+        try:
+            await self._order(job, line)
+        except (KindHeld, ModuleDown):
+            return None
+        except CapReached as error:
+            return await self._above_cap(job, line, error)
+        except OrderRefused as error:
+            return _failed(line, LineState.REFUSED, error)
+        return replace(line, state=LineState.ORDERED)
+
+    async def _write(self, settled: Sequence[JobLine]) -> bool:
+        """What became of some lines, in one commit; whether there are any."""
+        if not settled:
+            return False
+        async with self._store.begin() as tx:
+            for line in settled:
+                checked = line.state in (LineState.CHECKED, LineState.BAD)
+                was = LineState.NEW if checked else LineState.CHECKED
+                await tx.jobs.mark(line, was=was)
+        return True
+
+    async def _order(self, job: Job, line: JobLine) -> None:
+        by, requester = job.ordered_by, Requester(job.requesters, job.id)
+        tenant, ident = job.tenant, line.ident
+        if isinstance(line.content, RechargeOrder):
+            await self._recharges.recharge(line.content)
+            return
+        assert line.drn is not None
+        match line.content:
+            case SetSupply(action, reason, expires_at):
+                await self._commands.order_supply(
+                    tenant,
+                    line.drn,
+                    ident=ident,
+                    action=action,
+                    reason=reason,
+                    expires_at=expires_at,
+                    ordered_by=by,
+                    requester=requester,
+                )
+            case SetClock():
+                await self._commands.order_clock(tenant, line.drn, ident=ident, ordered_by=by)
+            case Manage(order):
+                await self._keys.order_management(
+                    tenant, line.drn, order, ident=ident, ordered_by=by, requester=requester
+                )
+            case None:
+                raise AssertionError("a line that cannot be read is bad from the start")
+
+    # --- above a cap ---------------------------------------------------------------------------
+
+    async def _above_cap(self, job: Job, line: JobLine, error: CapReached) -> JobLine | None:
+        """One approval for all that is left of the job; a line waits for it, or is refused."""
+        now = self._clock.now()
+        async with self._store.begin() as tx:
+            known = await tx.approvals.of(job.tenant, ApprovalSubject.JOB, job.id)
+            if known is None and job.requesters:
+                await self._ask(tx, job, line, error)
+                return None
+        if known is not None and known.at(now).state in UNDECIDED:
+            return None
+        refusal = error if known is None else ApprovalEnded(f"the job is {known.at(now).state}")
+        return _failed(line, LineState.REFUSED, refusal)
+
+    async def _ask(self, tx: Transaction, job: Job, line: JobLine, error: CapReached) -> None:
+        assert line.content is not None
+        assert not isinstance(line.content, RechargeOrder)
+        danger, now = danger_of(line.content), self._clock.now()
+        assert danger is not None
+        approval = Approval(
+            id=self._chance.ident(now),
+            tenant=job.tenant,
+            subject=ApprovalSubject.JOB,
+            order_id=job.id,
+            danger=danger,
+            ordered_by=job.ordered_by,
+            requesters=job.requesters,
+            reason=f"{error.detail}; a job of {job.size} lines, at line {line.number}",
+            created_at=now,
+            expires_at=now + EXPIRES_AFTER,
+        )
+        await tx.approvals.add(approval)
+        await announce(tx, approval_news(approval, now=now))
+        await tx.audit.append(
+            Entry(
+                tenant=job.tenant,
+                at=now,
+                by=f"key:{job.ordered_by}",
+                action=AuditAction.APPROVAL_ASKED,
+                subject=approval.id,
+                result=approval.reason,
+                about={"job": job.id, "danger": danger.value, "sha256": job.digest},
+            )
+        )
+
+    # --- the end -------------------------------------------------------------------------------
+
+    async def _end(self, job: Job, state: JobState, detail: str = "") -> None:
+        now = self._clock.now()
+        for phase in (LineState.NEW, LineState.CHECKED):
+            self._places.pop((job.tenant, job.id, phase), None)
+        ended = replace(job, state=state, detail=detail, changed_at=now)
+        async with self._store.begin() as tx:
+            await tx.jobs.save(ended, was=job.state)
+            progress = await tx.jobs.progress(job.tenant, job.id)
+            await announce(tx, job_news(ended, progress, now=now))
+            approval = await tx.approvals.of(job.tenant, ApprovalSubject.JOB, job.id)
+            if approval is not None and approval.state is ApprovalState.APPROVED:
+                used = replace(approval, state=ApprovalState.CARRIED_OUT)
+                await tx.approvals.save(used, was=ApprovalState.APPROVED)
+
+
+def _failed(line: JobLine, state: LineState, error: OrderRefused) -> JobLine:
+    return replace(line, state=state, problem=error.slug, detail=error.detail)
+
+
+async def _gently(work: Awaitable[JobLine | None]) -> JobLine | None:
+    """Do it, then rest half as long as it took: others come first."""
+    time = asyncio.get_running_loop().time
+    began_s = time()
+    settled = await work
+    await asyncio.sleep(min(REST_MAX_S, (time() - began_s) / 2))
+    return settled

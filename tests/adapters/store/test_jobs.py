@@ -1,0 +1,133 @@
+"""Jobs in every store: lines are loaded, taken in order, marked once, and counted."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from headend.commands import Manage, SetClock
+from headend.deliveries import DeliveryState
+from headend.errors import Stale
+from headend.jobs import Job, JobLine, JobState, LineState, Progress
+from headend.pages import Cursor
+from headend.people import PersonId
+from headend.tokens import ManagementKind, ManagementOrder
+from tests.builders import (
+    DRN,
+    NOW,
+    OTHER_TENANT,
+    TENANT,
+    a_delivery,
+    a_recharge,
+    an_opening,
+    an_order,
+)
+
+
+def a_job(ident: str = "j1", **more: Any) -> Job:
+    fields: dict[str, Any] = {
+        "id": ident,
+        "tenant": TENANT,
+        "digest": "d",
+        "size": 3,
+        "ordered_by": "k1",
+        "requesters": frozenset({PersonId("p1")}),
+        "created_at": NOW,
+        "changed_at": NOW,
+    }
+    return Job(**(fields | more))
+
+
+def a_line(number: int, **more: Any) -> JobLine:
+    fields: dict[str, Any] = {
+        "tenant": TENANT,
+        "job_id": "j1",
+        "number": number,
+        "ident": f"j1.{number}",
+        "drn": DRN,
+        "content": SetClock(),
+    }
+    return JobLine(**(fields | more))
+
+
+async def test_a_job_is_kept_once_and_changed_from_the_state_it_was_in(store):
+    job = a_job()
+    async with store.begin() as tx:
+        await tx.jobs.add(job)
+        await tx.jobs.add(a_job(tenant=OTHER_TENANT))
+    with pytest.raises(Stale):
+        async with store.begin() as tx:
+            await tx.jobs.add(a_job())
+    working = replace(job, state=JobState.WORKING, detail="x")
+    async with store.begin() as tx:
+        assert await tx.jobs.find(TENANT, "j1") == job
+        await tx.jobs.save(working, was=JobState.LOADING)
+    with pytest.raises(Stale):
+        async with store.begin() as tx:
+            await tx.jobs.save(job, was=JobState.LOADING)
+    async with store.begin() as tx:
+        await tx.jobs.add(a_job("j2", created_at=NOW + timedelta(minutes=1)))
+    async with store.look() as tx:
+        assert await tx.jobs.working(limit=5) == [working]
+        page = await tx.jobs.page(TENANT, Cursor(limit=1))
+        assert [one.id for one in page.items] == ["j2"]
+        assert (await tx.jobs.page(TENANT, Cursor(after=page.next))).items == [working]
+
+
+async def test_lines_are_kept_as_they_are_taken_in_order_and_marked_once(store):
+    contents = [
+        an_order(id="j1.1"),
+        an_opening(),
+        SetClock(),
+        Manage(ManagementOrder(ManagementKind.CLEAR_TAMPER)),
+        None,
+    ]
+    lines = [a_line(number, content=one) for number, one in enumerate(contents, start=1)]
+    lines[4] = replace(lines[4], drn=None, state=LineState.BAD, problem="bad-line", detail="x")
+    async with store.begin() as tx:
+        await tx.jobs.add(a_job())
+        await tx.jobs.add_lines(lines[3:])
+        await tx.jobs.add_lines(lines)  # loading that was cut short goes on
+    async with store.look() as tx:
+        new = await tx.jobs.lines(TENANT, "j1", state=LineState.NEW, after=0, limit=10)
+        assert new == lines[:4]
+        assert await tx.jobs.lines(TENANT, "j1", state=LineState.NEW, after=2, limit=1) == [
+            lines[2]
+        ]
+        assert await tx.jobs.counts(TENANT, "j1") == {LineState.NEW: 4, LineState.BAD: 1}
+        results = await tx.jobs.results(TENANT, "j1", after=0, limit=10)
+        assert [result.line for result in results] == lines
+        assert {result.outcome for result in results} == {None}
+    checked = replace(lines[0], state=LineState.CHECKED)
+    async with store.begin() as tx:
+        await tx.jobs.mark(checked, was=LineState.NEW)
+    with pytest.raises(Stale):
+        async with store.begin() as tx:
+            await tx.jobs.mark(checked, was=LineState.NEW)
+
+
+async def test_what_became_of_a_line_is_that_of_its_own_recharge_or_delivery(store):
+    ordered = LineState.ORDERED
+    lines = [
+        a_line(1, content=an_order(id="j1.1"), state=ordered),
+        a_line(2, content=SetClock(), state=ordered),
+        a_line(3, content=SetClock(), ident="sale", state=ordered),
+        a_line(4, content=SetClock(), ident="known", state=LineState.REFUSED, problem="p"),
+    ]
+    async with store.begin() as tx:
+        await tx.jobs.add(a_job())
+        await tx.jobs.add_lines(lines)
+        await tx.recharges.add(a_recharge(id="j1.1", order=an_order(id="j1.1")))
+        await tx.recharges.add(a_recharge(id="sale", order=an_order(id="sale")))
+        await tx.deliveries.add(a_delivery(id="j1.2", command=SetClock(), recharge_id=None))
+        for ident in ("sale", "known"):
+            await tx.deliveries.add(
+                a_delivery(id=ident, command=SetClock(), recharge_id=None, state=DeliveryState.DONE)
+            )
+    async with store.look() as tx:
+        results = await tx.jobs.results(TENANT, "j1", after=0, limit=10)
+        assert [result.outcome for result in results] == ["open", "waiting", "done", None]
+        assert await tx.jobs.progress(TENANT, "j1") == Progress(
+            {ordered: 3, LineState.REFUSED: 1}, {"open": 1, "waiting": 1, "done": 1}
+        )
