@@ -14,7 +14,7 @@ UV  := 0.13.9
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo serve test check bench audit lock clean
+.PHONY: help demo serve test check bench sim audit lock clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ check: $(VENV)/installed-dev ## Format, lint, types, import contracts, unit test
 
 bench: $(VENV)/installed-dev ## Measure what a head-end of this machine can carry
 	@$(RUN) tests.bench.run $(ARGS)
+
+sim: $(VENV)/installed-dev ## Simulate cities with faults of every kind; again: make sim SEED=123
+	@$(RUN) tests.city.run $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 audit: $(VENV)/installed-dev ## Ask the advisory databases about the locked packages
 	@$(RUN) pip_audit --disable-pip --require-hashes -r requirements.txt

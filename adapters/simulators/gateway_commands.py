@@ -88,9 +88,9 @@ class GatewayCommands:
         request = command.args.get("request")
         token_id = request if isinstance(request, str) else None
         known = self._memory.of_token(meter.drn, asked, token_id)
-        if known is None:
+        if known is None or known.get("code") == TokenResult.USED_ERROR:
             self._reach(meter)
-            known = _logged(meter, asked, command.args.get("tid"))
+            known = _logged(meter, asked, command.args.get("tid")) or known
         if known is None:
             return {"state": "done", "code": None, "of": asked}
         told = (
@@ -166,12 +166,15 @@ def judged(entry: TokenEntry) -> Fields:
 
 
 def _logged(meter: SimulatedMeter, command_id: str, tid: str | int | None) -> Fields | None:
-    """What the meter itself remembers: of the request id, else of the TID."""
+    """What the meter itself remembers: of the request id, else of the TID.
+
+    That it called the token used tells nothing of who used it; its log may.
+    """
     known = meter.token_port.known(command_id)
-    if known is not None:
+    if known is not None and known.result is not TokenResult.USED_ERROR:
         return judged(known)
     if tid is None:
-        return None
+        return judged(known) if known else None
     entries = [entry for entry in meter.tokens.newest_first() if entry.tid == tid]
     taken = (entry for entry in entries if entry.result.taken)
     found = next(taken, entries[0] if entries else None)

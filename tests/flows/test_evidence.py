@@ -1,0 +1,100 @@
+"""What counts as evidence of a token, when other tokens came to the same meter meanwhile."""
+
+import asyncio
+from decimal import Decimal
+
+import pytest
+
+from headend.deliveries import Confirmation, Delivery, DeliveryState
+from headend.meters import Drn
+from headend.ports import Report, TokenSeen
+from headend.readings import Reading, ReadingType
+from headend.supply_groups import Reveal
+from headend.tokens import Token, TokenOutcome, TokenResult
+from tests.fakes import MemoryStore
+from tests.flows.world import BUS, TENANT, Process, World, order
+
+pytestmark = pytest.mark.virtual_time
+DRN = Drn("12345678903")
+OPEN = DeliveryState.WAITING
+
+
+@pytest.fixture
+async def world() -> World:
+    world = World(MemoryStore())
+    await world.set_up(DRN)
+    await world.put_group(reveal=Reveal.AT_ONCE)
+    return world
+
+
+async def sold(world: World, process: Process, ident: str) -> Token:
+    """A sale whose digits the customer holds; no bus runs."""
+    await process.desk.recharge(order(ident, DRN), may_reveal=True)
+    delivery = await world.delivery_of(ident)
+    assert delivery is not None
+    assert delivery.out
+    async with world.store.look() as tx:
+        (token,) = await tx.tokens.of(delivery.id, TENANT)
+    await asyncio.sleep(60)
+    return token
+
+
+async def told(process: Process, *tokens: TokenSeen, readings: tuple[Reading, ...] = ()) -> None:
+    report = Report(tenant=TENANT, drn=DRN, bus=BUS, address=DRN, tokens=tokens, readings=readings)
+    await process.intake.accept([report])
+
+
+def registers(world: World, credit_milli: int) -> tuple[Reading, ...]:
+    now = world.clock.now()
+    values = {ReadingType.CREDIT_LEFT_MILLI: credit_milli, ReadingType.ENERGY_IMPORT_WH: 0}
+    return tuple(
+        Reading(tenant=TENANT, drn=DRN, type=kind, value=value, taken_at=now, received_at=now)
+        for kind, value in values.items()
+    )
+
+
+async def end_of(world: World, ident: str) -> tuple[DeliveryState, Confirmation | None]:
+    delivery: Delivery | None = await world.delivery_of(ident)
+    assert delivery is not None
+    return delivery.state, delivery.confirmed_by
+
+
+async def test_asked_for_ours_the_meter_may_tell_of_another_vendors_token_of_the_same_tid(world):
+    process = world.process()
+    token = await sold(world, process, "r1")
+    theirs = TokenOutcome(result=TokenResult.ACCEPT, tid=token.tid, amount=Decimal("3.3"))
+    await told(process, TokenSeen(token_id=token.id, outcome=theirs))
+    assert await end_of(world, "r1") == (OPEN, None)
+    ours = TokenOutcome(result=TokenResult.ACCEPT, tid=token.tid, amount=Decimal(10))
+    await told(process, TokenSeen(token_id=token.id, outcome=ours))
+    assert await end_of(world, "r1") == (DeliveryState.DONE, Confirmation.ECHO)
+
+
+async def test_used_is_left_to_whoever_can_ask_whose_token_it_was(world):
+    process = world.process()
+    token = await sold(world, process, "r1")
+    used = TokenOutcome(result=TokenResult.USED_ERROR, tid=token.tid)
+    await told(process, TokenSeen(token_id=token.id, outcome=used))
+    assert await end_of(world, "r1") == (OPEN, None)
+
+
+async def test_the_register_shows_a_sale_only_if_no_other_was_credited_since(world):
+    process = world.process()
+    await told(process, readings=registers(world, 5_000))
+    await asyncio.sleep(60)
+    first = await sold(world, process, "r1")
+    await sold(world, process, "r2")  # of the same amount
+    taken = TokenOutcome(result=TokenResult.ACCEPT, tid=first.tid, amount=Decimal(10))
+    await told(process, TokenSeen(outcome=taken))
+    await told(process, readings=registers(world, 15_000))
+    assert await end_of(world, "r1") == (DeliveryState.DONE, Confirmation.TOKEN_LOG)
+    assert await end_of(world, "r2") == (OPEN, None)
+
+
+async def test_the_register_shows_a_sale_that_was_the_only_one(world):
+    process = world.process()
+    await told(process, readings=registers(world, 5_000))
+    await asyncio.sleep(60)
+    await sold(world, process, "r1")
+    await told(process, readings=registers(world, 15_000))
+    assert await end_of(world, "r1") == (DeliveryState.DONE, Confirmation.CREDIT_REGISTER)
