@@ -135,7 +135,8 @@ class Intake:
         delivery = await tx.deliveries.find(token.tenant, token.delivery_id)
         if delivery is None or not may_still_be_seen(delivery, token):
             return
-        says = says_of(token, seen.outcome, None)
+        _, expected = await expected_of(tx, delivery)
+        says = says_of(token, seen.outcome, expected)
         if says is None or (seen.token_id is None and says is not Says.TAKEN):
             return  # a refusal that does not answer our command may be of somebody's mistyping
         evidence = said(
@@ -167,6 +168,10 @@ class Intake:
         self, tx: Transaction, delivery: Delivery, evidence: Evidence, seen: TokenSeen,
         *, now: datetime,
     ) -> None:  # fmt: skip
+        if delivery.by_remote and delivery.state in OPEN_STATES:
+            # "Used" does not tell by whom: whoever sends it asks the log, now or at the next try.
+            await tx.evidence.note(evidence)
+            return
         outcome = Outcome(
             fact=Fact.USED,
             by=Confirmation.ECHO,

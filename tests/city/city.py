@@ -227,6 +227,8 @@ class City:
             elif error := task.exception():
                 raise error
         await _ended([keeping, *working, *gateways])
+        if not keeping.cancelled():
+            keeping.result()
 
     async def _come_to_rest(self) -> None:
         """Until nothing is open any more, or for as long as anything may be."""

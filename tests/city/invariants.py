@@ -27,6 +27,8 @@ SEEN_S = 62.0
 PROMPTLY_S = 20.0
 # After an outage: a claim of 90 s that lapses, and a pause of 300 s between two tries.
 AFTER_OUTAGE_S = 420.0
+# Somebody looks every second.
+LAPSED = timedelta(seconds=30)
 # What was planned by a clock that is so far ahead is not expected soon.
 WRONG_CLOCK_S = 120.0
 
@@ -273,10 +275,11 @@ class Judge:
             self._credit(meter, "the register is what was credited", f"{held} and {credited}")
 
     def _judge_end(self, delivery: Delivery) -> None:
-        name = delivery.recharge_id or delivery.id
-        if delivery.state is DeliveryState.SENDING:
+        name, now = delivery.recharge_id or delivery.id, self._clock.now()
+        lapsed = delivery.lease_until is not None and delivery.lease_until + LAPSED < now
+        if delivery.state is DeliveryState.SENDING and lapsed:
             self._site.violated("every lease ends", delivery.drn, name)
-        elif delivery.state in OPEN_STATES and self._clock.now() > delivery.deadline:
+        elif delivery.state in OPEN_STATES and now > delivery.deadline + LAPSED:
             self._site.violated("nothing stays open past its deadline", delivery.drn, name)
         elif self._lasts(delivery) and not self._misled:
             self._site.violated(

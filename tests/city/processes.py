@@ -4,7 +4,7 @@ Desks, buses, drivers, listener, intake, tending, sweeper and vault are the real
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, partial
@@ -20,6 +20,7 @@ from adapters.mqtt.topics import FILTERS
 from adapters.vault.master_key import MasterKey, MasterKeys
 from adapters.vault.software import SoftwareVault
 from api.catalog import KnownModels, Switchboard
+from api.harm_wiring import open_harm_bounds
 from headend.bus import Bus, BusPorts
 from headend.command_desk import CommandDesk
 from headend.errors import HeadendError, ModuleDown, StoreDown
@@ -27,11 +28,12 @@ from headend.intake import Intake
 from headend.key_desk import KeyDesk
 from headend.listening import listen
 from headend.meters import BusName, ProfileName
-from headend.ports import Dispatch, Handover, Note
+from headend.ports import Alert, Dispatch, Handover, Note
 from headend.recharge_desk import RechargeDesk
 from headend.store import Store
 from headend.tending import Tending
 from headend.tokens import Issued, TokenOrder
+from headend.watching import Watch
 from tests.city.broker import Broker, Link
 from tests.city.database import Database
 from tests.city.lines import CityLine
@@ -69,11 +71,11 @@ def models() -> KnownModels:
     """What the shipped profiles can do, and which bus speaks which dialect."""
     modbus, mqtt = load_modbus_profiles(), load_mqtt_profiles()
     return KnownModels(
-        by_dialect={
-            "modbus": {name: one.can for name, one in modbus.items()},
-            "mqtt": {name: one.can for name, one in mqtt.items()},
+        every={
+            **{name: one.can for name, one in modbus.items()},
+            **{name: one.can for name, one in mqtt.items()},
         },
-        dialects={LINE: "modbus", BROKER: "mqtt"},
+        spoken={LINE: frozenset(modbus), BROKER: frozenset(mqtt)},
     )
 
 
@@ -99,6 +101,16 @@ class Post:
         return [
             Dispatch(contact=one, provider="city", reference=reference) for one in note.contacts
         ]
+
+
+@dataclass
+class Alarm:
+    """The people in charge, who only listen."""
+
+    life: Life
+
+    async def tell(self, alert: Alert) -> None:
+        self.life.require()
 
 
 class ShakyVault(SoftwareVault):
@@ -128,7 +140,7 @@ class Process:
         self.answers = answers
         self._site = site
         self._board = Switchboard(models())
-        self._jobs: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {}
+        self._jobs: dict[str, Callable[[], Awaitable[None]]] = {}
         self._links: list[Link] = []
         self._serving: asyncio.Task[None] | None = None
         self._around = around
@@ -149,7 +161,14 @@ class Process:
         self._add_broker(around, ports)
         post: Handover = Post(self.life, around.carry)
         tending = Tending(store, post, clock=clock, chance=chance, wake=self._board.wake_all)
-        self._jobs |= {"tending": tending.serve, "sweeper": partial(_sweep, self.recharges)}
+        watch = Watch(store, Alarm(self.life), clock=clock, chance=chance)
+        bounds = open_harm_bounds(store, self.commands, self.keys, clock=clock, chance=chance)
+        self._jobs |= {work.name: work.run for work in bounds.works}
+        self._jobs |= {
+            "tending": tending.serve,
+            "watch": watch.serve,
+            "sweeper": partial(_sweep, self.recharges),
+        }
 
     def _add_line(self, around: Surroundings, ports: BusPorts) -> None:
         line = ModbusLine(
@@ -195,7 +214,7 @@ class Process:
         try:
             async with asyncio.TaskGroup() as group:
                 for job in self._jobs.values():
-                    group.create_task(job())
+                    group.create_task(_run(job))
         except BaseExceptionGroup as errors:
             self._crashed(errors)
         finally:
@@ -256,6 +275,10 @@ def load_mqtt() -> Mapping[ProfileName, Any]:
 def cast_link(link: Link) -> MqttLink:
     """It satisfies by shape what the driver asks of its link."""
     return link  # type: ignore[return-value] # the driver names the class, and asks four methods
+
+
+async def _run(job: Callable[[], Awaitable[None]]) -> None:
+    await job()
 
 
 async def _sweep(desk: RechargeDesk) -> None:
