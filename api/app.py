@@ -28,6 +28,7 @@ from api.routes import (
     lines,
     meters,
     metrics,
+    outbox,
     readings,
     receipts,
     recharges,
@@ -35,6 +36,7 @@ from api.routes import (
     tokens,
     usage_points,
     worklist,
+    webhooks,
 )
 from api.version import installed_version
 
@@ -60,6 +62,8 @@ _NOUNS = (
     tokens,
     readings,
     events,
+    outbox,
+    webhooks,
     usage_points,
     supply_groups,
     approvals,

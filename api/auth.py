@@ -249,6 +249,7 @@ Seller = Annotated[ApiKey, Security(caller_with(KeyScope.RECHARGE))]
 Keeper = Annotated[ApiKey, Security(caller_with(KeyScope.METERS))]
 KeyKeeper = Annotated[ApiKey, Security(caller_with(KeyScope.KEYS))]
 Engineer = Annotated[ApiKey, Security(caller_with(KeyScope.ENGINEERING))]
+WebhookKeeper = Annotated[ApiKey, Security(caller_with(KeyScope.WEBHOOKS))]
 SupplyOrderer = Annotated[ApiKey, Security(caller_with())]  # the action decides the scope
 Orderer = Annotated[ApiKey, Security(caller_with())]  # the command decides the scope
 Auditor = Annotated[ApiKey, Security(caller_with(KeyScope.AUDIT))]

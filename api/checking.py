@@ -18,10 +18,12 @@ from headend.errors import HeadendError, ModuleDown, StoreDown
 from headend.meters import BusName
 from headend.store import Store
 from headend.vending_keys import KeyMark
+from headend.webhooks import FAILING_AFTER, Backlog, PausedBy, Webhook, WebhookState
 from protocols.sts.sta import SAMPLE
 
 OPEN_TOO_LONG = timedelta(minutes=5)
 MAX_OPEN = 100
+UNTOLD_TOO_LONG = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ async def look_over(settings: Settings, *, within: timedelta) -> AsyncIterator[F
             for finding in await _vending(vending, now=now, within=within):
                 yield finding
         yield await _open_recharges(store, now=now)
+        for finding in await _webhooks(store, now=now):
+            yield finding
         for name in bus_names(settings):
             yield await _bus(store, name, now=now)
 
@@ -143,6 +147,32 @@ async def _open_recharges(store: Store, *, now: datetime) -> Finding:
         False,
         f"{count} wait for tokens, the oldest since {oldest:%Y-%m-%d %H:%M} UTC",
     )
+
+
+async def _webhooks(store: Store, *, now: datetime) -> Sequence[Finding]:
+    async with store.look() as tx:
+        webhooks = await tx.webhooks.all(None)
+        backlogs = {one.webhook_id: one for one in await tx.postings.backlogs(None)}
+    if not webhooks:
+        return [Finding("webhooks", True, "none: nobody is told; see: headend webhooks --help")]
+    return [_webhook(one, backlogs.get(one.id), now=now) for one in webhooks]
+
+
+def _webhook(webhook: Webhook, backlog: Backlog | None, *, now: datetime) -> Finding:
+    subject = f"webhook {webhook.id} of tenant {webhook.tenant}"
+    health, waits = webhook.health, backlog or Backlog(webhook.id, 0, None, 0)
+    faults = []
+    if webhook.state is WebhookState.PAUSED and webhook.paused_by is PausedBy.RECEIVER:
+        faults.append("its receiver said 410 Gone, so it is paused")
+    elif webhook.state is WebhookState.PAUSED and waits.pending:
+        faults.append(f"paused while {waits.pending} events wait")
+    if health.failing_since is not None and health.failures >= FAILING_AFTER:
+        faults.append(f"fails since {health.failing_since:%Y-%m-%d %H:%M} UTC: {health.detail}")
+    if waits.oldest_at is not None and now - waits.oldest_at > UNTOLD_TOO_LONG:
+        faults.append(f"{waits.pending} events wait, since {waits.oldest_at:%Y-%m-%d %H:%M} UTC")
+    if waits.dead:
+        faults.append(f"{waits.dead} dead letters; see: headend webhooks dead {webhook.id}")
+    return Finding(subject, not faults, "; ".join(faults) or "told everything")
 
 
 async def _bus(store: Store, name: BusName, *, now: datetime) -> Finding:

@@ -32,6 +32,7 @@ from api.commands import (
     vault,
     version,
     worklist,
+    webhooks,
 )
 
 app = typer.Typer(
@@ -71,6 +72,7 @@ app.add_typer(worklist.group, name="worklist")
 app.add_typer(keychange.group, name="keychange")
 app.add_typer(engineering.group, name="engineering")
 app.add_typer(tokens.group, name="tokens")
+app.add_typer(webhooks.group, name="webhooks")
 app.command("version", epilog=version.EPILOG)(version.version_command)
 
 

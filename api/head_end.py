@@ -6,6 +6,7 @@ from typing import Annotated, Protocol
 
 from fastapi import Depends, Request
 
+from api.streams import Streams
 from api.vending import Vending
 from api.writes import Writes
 from headend.approval_desk import ApprovalDesk
@@ -22,6 +23,7 @@ from headend.ports import Chance, Clock
 from headend.recharge_desk import RechargeDesk
 from headend.store import Store
 from headend.worklist_desk import WorkListDesk
+from headend.webhook_desk import WebhookDesk
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,9 @@ class HeadEnd:
     worklist: WorkListDesk
     jobs: JobDesk
     intake: Intake
+    webhooks: WebhookDesk
+    streams: Streams
+    event_source: str
     works: Sequence[Work] = ()
     linked: Mapping[BusName, Callable[[], bool]] = field(default_factory=dict)
     receipt_books: Mapping[str, ReceiptBook] = field(default_factory=dict)

@@ -17,6 +17,8 @@ AT_ONCE = 500
 FORMS_TOO = "/receipts/"
 # A file, whose route bounds it by itself while it reads.
 READ_BY_THEIR_ROUTE = frozenset({"/v1/jobs"})
+# A stream tells something every 15 s; a reader that takes nothing for so long is gone.
+STALLED_S = 60.0
 
 
 class RequestLimits:
@@ -42,21 +44,34 @@ class RequestLimits:
             self._running -= 1
 
     async def _within_time(self, scope: Scope, receive: Receive, send: Send) -> None:
-        started = False
+        started = streams = False
 
         async def sending(message: Message) -> None:
-            nonlocal started
+            nonlocal started, streams
             started = True
+            streams = streams or _begins_stream(message)
             await send(message)
+            if streams:  # it may go on as long as its reader takes what it sends
+                limit.reschedule(asyncio.get_running_loop().time() + STALLED_S)
 
         try:
             async with asyncio.timeout(self._timeout_s) as limit:
                 await self._app(scope, receive, sending)
         except TimeoutError:
+            if streams and limit.expired():
+                return
             if not limit.expired() or started:
                 raise
             slow = TooSlow("what was begun goes on; ask again with the same id")
             await problem_answer(slow)(scope, receive, send)
+
+
+def _begins_stream(message: Message) -> bool:
+    """Whether an answer is one of server-sent events."""
+    return any(
+        name.lower() == b"content-type" and value.startswith(b"text/event-stream")
+        for name, value in message.get("headers", ())
+    )
 
 
 class JsonBody:

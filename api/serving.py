@@ -70,6 +70,7 @@ async def _answer(
     host, port = door.getsockname()[:2]
     log.info("rest answers", host=host, port=port, docs=f"http://{host}:{port}/docs")
     await stopping.wait()
+    head_end.streams.end()
     server.should_exit = True
     await answering
 

@@ -20,6 +20,7 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    IPvAnyNetwork,
     SecretStr,
     StringConstraints,
     Tag,
@@ -241,6 +242,22 @@ class SecurityModule(_Part):
     keys: tuple[ModuleKey, ...] = ()
 
 
+class Outbox(_Part):
+    """What the back-office is told, where its receivers may be, and how long things are kept."""
+
+    source: Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9+.:/_-]{0,99}$")] = (
+        "urn:headend"
+    )
+    readings: bool = False
+    private_receivers: tuple[IPvAnyNetwork, ...] = ()
+    plain_http: bool = False
+    timeout_s: Annotated[float, Field(gt=0, le=30)] = 10.0
+    give_up_after_h: Annotated[float, Field(gt=0, le=14 * 24)] = 72.0
+    keep_days: Annotated[float, Field(ge=1, le=3650)] = 30.0
+    keep_delivered_days: Annotated[float, Field(gt=0, le=3650)] = 3.0
+    keep_dead_days: Annotated[float, Field(ge=1, le=3650)] = 90.0
+
+
 class Settings(BaseSettings):
     """Everything that can be set; the defaults run on a laptop."""
 
@@ -260,6 +277,7 @@ class Settings(BaseSettings):
     buses: Mapping[BusKey, BusSettings] = Field(default_factory=dict)
     handover: Handover = Handover()
     security_module: SecurityModule | None = None
+    outbox: Outbox = Outbox()
 
     @property
     def embedded_database(self) -> bool:
@@ -346,6 +364,7 @@ _PARTS: tuple[type[BaseModel], ...] = (
     Receipts,
     SecurityModule,
     ModuleKey,
+    Outbox,
 )
 
 

@@ -5,6 +5,7 @@ Beside `wiring` the only module of this floor that knows the vault's concrete cl
 
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from adapters.vault.prism_account import load_account
 from adapters.vault.prism_server import PrismServer
 from adapters.vault.rotation import Rotation, rotate_master
 from adapters.vault.software import SoftwareVault
+from adapters.vault.webhook_secrets import SecretSeals, renew_secrets
 from api.folders import make_folder
 from api.settings import ModuleKey, SecurityModule, Settings, SettingsRefused
 from api.vending import KeyList, ModuleKeys, NamedKeys, StoredKeys, VaultKeys, Vending
@@ -24,6 +26,7 @@ from headend.meters import KeyType, TenantId
 from headend.ports import Clock
 from headend.store import Store
 from headend.vending_keys import KeyMark, VendingKey
+from headend.webhooks import Webhook
 
 __all__ = ["Rotation"]
 
@@ -130,9 +133,23 @@ async def activate_vending_key(
     return await activate_key(store, masters, tenant=tenant, sgc=sgc, krn=krn, now=clock.now())
 
 
+@dataclass(frozen=True, slots=True)
+class Turned:
+    """How far a change of the master key has come; `webhooks` are those that do not open."""
+
+    keys: Rotation
+    webhooks: Sequence[Webhook]
+
+    @property
+    def complete(self) -> bool:
+        """Whether the older master keys may be taken away."""
+        return self.keys.complete and not self.webhooks
+
+
 async def rotate_master_key(
     settings: Settings, store: Store, *, progress: Callable[[Rotation], None]
-) -> Rotation:
-    """Seal every vending key under the newest master key; raises HeadendError."""
+) -> Turned:
+    """Seal every vending key and webhook secret under the newest master key; HeadendError."""
     masters = load_masters(settings, create=False)
-    return await rotate_master(store, masters, progress=progress)
+    rotation = await rotate_master(store, masters, progress=progress)
+    return Turned(rotation, await renew_secrets(store, SecretSeals(lambda: masters)))

@@ -24,6 +24,7 @@ from adapters.mqtt.profile import load_profiles as load_mqtt_profiles
 from adapters.mqtt.topics import FILTERS
 from adapters.store import migrate as schema
 from adapters.store.transaction import SqlStore
+from api.backoffice_wiring import Bells, open_backoffice
 from api.catalog import KnownModels, Switchboard
 from api.folders import make_folder
 from api.handover_wiring import open_router, receipt_books
@@ -43,6 +44,7 @@ from headend.lines import WatchedLine
 from headend.listening import listen
 from headend.meter_desk import MeterDesk
 from headend.meters import BusName, ProfileName
+from headend.outbox import Bell
 from headend.ports import Driver
 from headend.recharge_desk import RechargeDesk
 from headend.store import Store
@@ -73,7 +75,7 @@ def new_chance() -> SystemChance:
 
 
 @asynccontextmanager
-async def open_store(settings: Settings) -> AsyncIterator[Store]:
+async def open_store(settings: Settings, announced: Bell | None = None) -> AsyncIterator[Store]:
     """The database, at the version of this release; raises SettingsRefused, SchemaOld, StoreDown.
 
     SQLite is brought up to date here; PostgreSQL wants `headend migrate`, run by a person.
@@ -84,7 +86,7 @@ async def open_store(settings: Settings) -> AsyncIterator[Store]:
             await _migrate_file(url)
         else:
             await _require_newest(url)
-        store = SqlStore.open(url)
+        store = SqlStore.open(url, announced=announced)
     except ValueError as error:
         raise SettingsRefused(f"database_url: {error}") from None
     try:
@@ -158,11 +160,13 @@ async def _assemble(settings: Settings, stack: AsyncExitStack) -> HeadEnd:
     models = _models(settings, buses)
     if settings.embedded_broker is not None and settings.role is not Role.API:
         await stack.enter_async_context(EmbeddedBroker(settings.embedded_broker))
-    store = await stack.enter_async_context(open_store(settings))
+    bells = Bells()
+    store = await stack.enter_async_context(open_store(settings, bells.announced))
     vending = await open_vending(settings, store, clock=clock, stack=stack)
     board = Switchboard(models)
     desk = RechargeDesk(store, vending.module, board, clock=clock, chance=chance)
-    ports = BusPorts(store=store, clock=clock, chance=chance, intake=Intake(store, clock, chance))
+    intake = Intake(store, clock, chance, announce_readings=settings.outbox.readings)
+    ports = BusPorts(store=store, clock=clock, chance=chance, intake=intake)
     wires = _Wires(settings, ports, board, stack)
     commands = CommandDesk(store, board, clock=clock, chance=chance)
     keys = KeyDesk(store, vending.module, board, clock=clock, chance=chance)
@@ -175,6 +179,8 @@ async def _assemble(settings: Settings, stack: AsyncExitStack) -> HeadEnd:
         for name, bus in buses.items():
             wires.add(name, bus)
         wires.works += await _tending(settings, ports, board, desk, stack)
+    backoffice = open_backoffice(settings, store, bells, clock=clock, chance=chance, stack=stack)
+    wires.works += backoffice.works
     return HeadEnd(
         store=store,
         vending=vending,
@@ -190,6 +196,9 @@ async def _assemble(settings: Settings, stack: AsyncExitStack) -> HeadEnd:
         worklist=WorkListDesk(store, clock=clock, chance=chance, wake=board.wake),
         jobs=JobDesk(store, clock=clock),
         intake=ports.intake,
+        webhooks=backoffice.webhooks,
+        streams=backoffice.streams,
+        event_source=settings.outbox.source,
         works=wires.works,
         linked=wires.linked,
         receipt_books=receipt_books(settings.handover),

@@ -50,8 +50,8 @@ def recharge_news(
         "taken": amount_json(after.taken),
         "supply": after.supply.value,
         "dark_cause": after.dark_cause.value if after.dark_cause else None,
-        "supply_at": _moment(after.supply_at),
-        "created_at": _moment(after.created_at),
+        "supply_at": moment_json(after.supply_at),
+        "created_at": moment_json(after.created_at),
         "replaces": after.replaces,
         "replaced_by": after.replaced_by,
     }
@@ -112,7 +112,7 @@ def _end_of(before: Delivery, after: Delivery, now: datetime) -> Sequence[Announ
         "was": before.state.value,
         "confirmed_by": after.confirmed_by.value if after.confirmed_by else None,
         "stopped_by": after.stopped_by.value if after.stopped_by else None,
-        "created_at": _moment(after.created_at),
+        "created_at": moment_json(after.created_at),
         **more,
     }
     return (_of(after, Occurrence(f"{family}.{after.state}"), now, data),)
@@ -126,7 +126,7 @@ def _of_command(command: Command) -> tuple[str, Mapping[str, Json]] | None:
             return "clock_order", {}
         case SetSupply(action, reason, expires_at):
             more = {"action": action.value, "reason": reason.value}
-            return "supply_order", {**more, "expires_at": _moment(expires_at)}
+            return "supply_order", {**more, "expires_at": moment_json(expires_at)}
         case Manage(order):
             more_: Mapping[str, Json] = {"value": order.value, "index": order.index}
             return "engineering", {"kind": order.kind.value, **more_}
@@ -148,8 +148,8 @@ def meter_event_news(events: Sequence[MeterEvent], *, now: datetime) -> Sequence
                 "severity": (event.type.severity if event.type else Severity.INFO).value,
                 "number": event.number,
                 "argument": event.argument,
-                "taken_at": _moment(event.taken_at),
-                "received_at": _moment(event.received_at),
+                "taken_at": moment_json(event.taken_at),
+                "received_at": moment_json(event.received_at),
             },
         )
         for event in events
@@ -165,7 +165,7 @@ def reading_news(readings: Sequence[Reading], *, now: datetime) -> Sequence[Anno
             "type": reading.type.value,
             "value": reading.value,
             "quality": reading.quality.value,
-            "taken_at": _moment(reading.taken_at),
+            "taken_at": moment_json(reading.taken_at),
         }
         for reading in readings
     ]
@@ -176,7 +176,7 @@ def reading_news(readings: Sequence[Reading], *, now: datetime) -> Sequence[Anno
             drn=first.drn,
             occurrence=Occurrence.READINGS_TAKEN,
             at=now,
-            data={"readings": told, "received_at": _moment(first.received_at)},
+            data={"readings": told, "received_at": moment_json(first.received_at)},
         ),
     )
 
@@ -237,6 +237,6 @@ def _key(sts: StsConfiguration) -> Json:
     }
 
 
-def _moment(at: datetime | None) -> str | None:
+def moment_json(at: datetime | None) -> str | None:
     """RFC 3339 in UTC, to the microsecond as everywhere in REST."""
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z") if at else None

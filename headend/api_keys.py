@@ -13,7 +13,8 @@ class Scope(StrEnum):
     """What a key may do. `disconnect` is apart from `supply`: opening is dangerous.
 
     `keys` changes the keys of meters; `engineering` makes management tokens and verifies tokens;
-    `audit` reads who did what; `lines` watches lines, of all utilities on them.
+    `audit` reads who did what; `lines` watches lines, of all utilities on them; `webhooks` says
+    where everything is told.
     """
 
     RECHARGE = "recharge"
@@ -26,6 +27,7 @@ class Scope(StrEnum):
     ENGINEERING = "engineering"
     AUDIT = "audit"
     LINES = "lines"
+    WEBHOOKS = "webhooks"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

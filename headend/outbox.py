@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Protocol
 
 from headend.meters import Drn, TenantId
@@ -117,6 +118,13 @@ def wanted(occurrence: Occurrence, types: Sequence[str]) -> bool:
         return True
     family = occurrence.type.split(".")[:2]
     return occurrence.type in types or ".".join([*family, "*"]) in types
+
+
+@cache
+def known_types() -> frozenset[str]:
+    """What a filter may name: every type, and every family."""
+    types = {one.type for one in Occurrence}
+    return frozenset(types | {f"headend.{family}.*" for family in FAMILIES})
 
 
 class Bell:

@@ -70,12 +70,20 @@ class Health:
         """After a success."""
         return Health(status=status, told_at=now)
 
-    def failed(self, *, now: datetime, spread: float, status: int | None, detail: str) -> "Health":
+    def failed(
+        self,
+        *,
+        now: datetime,
+        spread: float,
+        status: int | None,
+        detail: str,
+        longest_s: float = REST_MAX_S,
+    ) -> "Health":
         """After one more failure in a row; from FAILING_AFTER on the receiver is let rest."""
         failures = self.failures + 1
         rest_until = None
         if failures >= FAILING_AFTER:
-            wait_s = min(REST_FIRST_S * 2.0 ** min(failures - FAILING_AFTER, 16), REST_MAX_S)
+            wait_s = min(REST_FIRST_S * 2.0 ** min(failures - FAILING_AFTER, 16), longest_s)
             rest_until = now + timedelta(seconds=wait_s * (0.5 + spread / 2))
         return replace(
             self,
@@ -83,7 +91,7 @@ class Health:
             failing_since=self.failing_since or now,
             rest_until=rest_until,
             status=status,
-            detail=detail,
+            detail=detail[:200],
         )
 
     def resting(self, until: datetime) -> "Health":
@@ -229,8 +237,8 @@ class Postings(Protocol):
     async def save(self, posting: Posting, *, lease_id: str) -> bool:
         """What became of a leased one; False when the lease is another's by now."""
 
-    async def give_up(self, webhook_id: str, *, now: datetime) -> int:
-        """Those pending and past their time are dead: the receiver was dead all along. Count."""
+    async def give_up(self, webhook_id: str, *, now: datetime, detail: str) -> int:
+        """Those pending and past their time are dead, whether they were tried or not. Count."""
 
     async def dead(self, webhook_id: str, *, after: int, limit: int) -> Sequence[DeadLetter]:
         """Those with a higher cursor, in the order of the stream."""

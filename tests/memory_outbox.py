@@ -229,7 +229,7 @@ class MemoryPostings:
         self._view.put((posting.webhook_id, posting.cursor), posting)
         return True
 
-    async def give_up(self, webhook_id: str, *, now: datetime) -> int:
+    async def give_up(self, webhook_id: str, *, now: datetime, detail: str) -> int:
         past = [
             one
             for one in self._view.walk("pending", webhook_id)
@@ -240,7 +240,7 @@ class MemoryPostings:
                 one,
                 state=PostingState.DEAD,
                 ended_at=now,
-                detail="its receiver was dead all the time",
+                detail=detail,
             )
             self._view.put((webhook_id, one.cursor), dead)
         return len(past)

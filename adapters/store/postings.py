@@ -157,9 +157,8 @@ class SqlPostings:
         statement = _SAVE.values(**changing, lease_id=posting.lease_id)
         return await self._run.changed(statement, keys) > 0
 
-    async def give_up(self, webhook_id: str, *, now: datetime) -> int:
-        why = "its receiver was dead all the time"
-        return await self._run.changed(_GIVE_UP, {"webhook": webhook_id, "now": now, "why": why})
+    async def give_up(self, webhook_id: str, *, now: datetime, detail: str) -> int:
+        return await self._run.changed(_GIVE_UP, {"webhook": webhook_id, "now": now, "why": detail})
 
     async def dead(self, webhook_id: str, *, after: int, limit: int) -> Sequence[DeadLetter]:
         keys = {"webhook": webhook_id, "after": after, "limit_": limit}

@@ -140,6 +140,6 @@ def _healthy(health: Health) -> dict[str, object]:
         "failing_since": health.failing_since,
         "rest_until": health.rest_until,
         "status": health.status,
-        "detail": health.detail[:200],
+        "detail": health.detail,
         "told_at": health.told_at,
     }

@@ -21,6 +21,7 @@ from api.commands.telling import (
 from api.settings import Settings
 from api.vault_wiring import (
     Rotation,
+    Turned,
     activate_vending_key,
     import_vending_keys,
     open_keys,
@@ -137,25 +138,29 @@ def activate(
 
 @group.command("rotate", epilog="Example: headend vault rotate")
 def rotate(config: Config = None, as_json: AsJson = False) -> None:
-    """Seal every vending key, of every tenant, under the newest master key; nobody stops selling.
+    """Seal all vending keys and webhook secrets under the newest master key; selling goes on.
 
     First put the new master key before the old one (a line each) in the master key file or in
     HEADEND_MASTER_KEY, and restart every process. Then run this; it may be stopped and run again.
     When it says that it is complete, take the old master key away.
     """
 
-    async def turn(settings: Settings) -> Rotation:
+    async def turn(settings: Settings) -> Turned:
         async with open_store(settings) as store:
             return await rotate_master_key(settings, store, progress=_tell_progress)
 
-    rotation = run(config, turn)
+    turned = run(config, turn)
+    rotation = turned.keys
     if as_json:
         unopened = [_row(key) | {"tenant": key.tenant} for key in rotation.unopened]
         told = {"done": rotation.done, "total": rotation.total, "unopened": unopened}
-        tell_json(told | {"complete": rotation.complete})
-    elif rotation.complete:
+        webhooks = [webhook.id for webhook in turned.webhooks]
+        tell_json(told | {"webhooks_unopened": webhooks, "complete": turned.complete})
+    elif turned.complete:
         print(f"Complete: {rotation.total} keys lie under the newest master key.")
-    if not rotation.complete:
+    if not turned.complete:
+        for webhook in turned.webhooks:
+            complain(f"the secret of webhook {webhook.id} does not open; rotate it")
         for key in rotation.unopened:
             complain(f"key {key.sgc}/{key.krn} of tenant {key.tenant} does not open")
         complain("not complete: put the missing master key behind the newest, and run it again")

@@ -15,6 +15,7 @@ from api.head_end import Desks, HeadEnd
 from api.vending import Vending
 from headend.errors import StoreDown
 from headend.intake import Intake
+from headend.webhooks import Backlog
 
 router = APIRouter(tags=["health"])
 
@@ -23,6 +24,7 @@ router = APIRouter(tags=["health"])
 async def metrics(desks: Desks) -> Response:
     text = generate_latest(REGISTRY) + _dropped(desks.intake) + await _vending(desks.vending)
     text += await _dark(desks)
+    text += await _outbox(desks)
     return Response(text, media_type=CONTENT_TYPE_LATEST)
 
 
@@ -55,6 +57,38 @@ async def _dark(desks: HeadEnd) -> bytes:
             for dark in await tx.paid_sales.counts():
                 count.labels(dark.tenant, dark.cause).set(dark.count)
                 oldest.labels(dark.tenant, dark.cause).set((now - dark.oldest).total_seconds())
+    return generate_latest(registry)
+
+
+async def _outbox(desks: HeadEnd) -> bytes:
+    """What waits for the back-office, and how its receivers do."""
+    registry = CollectorRegistry()
+    names = ("tenant", "webhook")
+    pending = Gauge("headend_webhook_pending", "Events to be told", names, registry=registry)
+    oldest = Gauge(
+        "headend_webhook_oldest_timestamp_seconds",
+        "Time of the oldest event to be told",
+        names,
+        registry=registry,
+    )
+    dead = Gauge("headend_webhook_dead_letters", "Events given up", names, registry=registry)
+    failures = Gauge(
+        "headend_webhook_failures", "Failures of the receiver in a row", names, registry=registry
+    )
+    streams = Gauge("headend_event_streams", "Open streams of events", registry=registry)
+    streams.set(desks.streams.open)
+    with suppress(StoreDown):  # the other metrics tell of that
+        async with desks.store.look() as tx:
+            webhooks = await tx.webhooks.all(None)
+            backlogs = {one.webhook_id: one for one in await tx.postings.backlogs(None)}
+        for webhook in webhooks:
+            backlog = backlogs.get(webhook.id, Backlog(webhook.id, 0, None, 0))
+            labels = (webhook.tenant, webhook.id)
+            pending.labels(*labels).set(backlog.pending)
+            dead.labels(*labels).set(backlog.dead)
+            failures.labels(*labels).set(webhook.health.failures)
+            if backlog.oldest_at is not None:
+                oldest.labels(*labels).set(backlog.oldest_at.timestamp())
     return generate_latest(registry)
 
 

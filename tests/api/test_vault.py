@@ -87,7 +87,13 @@ def test_the_master_key_is_rotated(place: Path):
     assert "Complete: 2 keys" in result.stdout
     master.write_text(f"{new}\n")
     assert findings(code=0)["tokens of tenant main"]["ok"]
-    assert told("vault", "rotate") == {"done": 2, "total": 2, "unopened": [], "complete": True}
+    assert told("vault", "rotate") == {
+        "done": 2,
+        "total": 2,
+        "unopened": [],
+        "webhooks_unopened": [],
+        "complete": True,
+    }
     assert old not in result.output
     assert new not in result.output
 

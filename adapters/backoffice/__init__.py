@@ -1,0 +1,1 @@
+"""The back-office: told of what happens, by signed webhooks."""
