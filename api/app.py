@@ -35,8 +35,8 @@ from api.routes import (
     supply_groups,
     tokens,
     usage_points,
-    worklist,
     webhooks,
+    worklist,
 )
 from api.version import installed_version
 

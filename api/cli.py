@@ -31,8 +31,8 @@ from api.commands import (
     tokens,
     vault,
     version,
-    worklist,
     webhooks,
+    worklist,
 )
 
 app = typer.Typer(

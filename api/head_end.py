@@ -22,8 +22,8 @@ from headend.meters import BusName
 from headend.ports import Chance, Clock
 from headend.recharge_desk import RechargeDesk
 from headend.store import Store
-from headend.worklist_desk import WorkListDesk
 from headend.webhook_desk import WebhookDesk
+from headend.worklist_desk import WorkListDesk
 
 
 @dataclass(frozen=True, slots=True)

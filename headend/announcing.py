@@ -51,6 +51,8 @@ def recharge_news(
         "supply": after.supply.value,
         "dark_cause": after.dark_cause.value if after.dark_cause else None,
         "supply_at": moment_json(after.supply_at),
+        "missing_milli": after.missing_milli,
+        "debt_milli": after.debt_milli,
         "created_at": moment_json(after.created_at),
         "replaces": after.replaces,
         "replaced_by": after.replaced_by,

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from headend.announcing import moment_json
 from headend.approvals import Approval, ApprovalState
 from headend.holds import Hold
 from headend.jobs import Job, LineState, Progress
@@ -24,7 +25,7 @@ def approval_news(approval: Approval, *, now: datetime) -> Announcement:
             "kind": approval.danger.value,
             "reason": approval.reason,
             "state": approval.state.value,
-            "expires_at": approval.expires_at.isoformat(),
+            "expires_at": moment_json(approval.expires_at),
             "decided_by": approval.decided_by,
         },
     )
@@ -43,7 +44,7 @@ def hold_news(hold: Hold, *, now: datetime) -> Announcement:
             "kind": hold.danger.value,
             "sgc": hold.sgc,
             "reason": hold.reason,
-            "since": hold.since.isoformat(),
+            "since": moment_json(hold.since),
             "lifted_by": hold.lifted_by,
         },
     )

@@ -143,6 +143,8 @@ FAMILIES: Mapping[str, Family] = {
             "supply": "on, awaiting_button, dark or unknown",
             "dark_cause": "why there is no supply, or null",
             "supply_at": "when the supply was seen so, or null",
+            "missing_milli": "thousandths of a unit missing until the meter reconnects, or null",
+            "debt_milli": "thousandths of a unit owed to the meter, or null",
             "created_at": "when it was ordered",
             "replaces": "id of the recharge that it replaces, or null",
             "replaced_by": "id of the recharge that replaces it, or null",

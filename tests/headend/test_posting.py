@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -140,6 +141,9 @@ class World:
             found = {one.webhook_id: one for one in await tx.postings.backlogs(None)}
         return found.get(webhook.id)
 
+    def told_more_than(self, count: int) -> bool:
+        return len(self.taken) > count
+
     def sequences(self, url: str, messages: list[Message]) -> list[str]:
         return [message.id.rpartition("_")[2] for message in messages if message.url == url]
 
@@ -173,8 +177,7 @@ async def test_dead_receivers_delay_nobody_else():
         for _ in range(30):
             began = world.clock.now()
             await world.say(1)
-            before = len(world.taken)
-            await until(lambda before=before: len(world.taken) > before, within_s=2)
+            await until(partial(world.told_more_than, len(world.taken)), within_s=2)
             assert world.clock.now() - began < timedelta(seconds=2)
             await asyncio.sleep(10)
 
