@@ -20,6 +20,9 @@ from headend.posting import PostingPorts, PostOffice
 from headend.store import Store
 from headend.webhook_desk import SecretChance, WebhookDesk
 
+# What a message may take beyond its time-out: its answer's body, and a busy database.
+LEASE_MARGIN = timedelta(seconds=11)
+
 
 @dataclass(frozen=True, slots=True)
 class Bells:
@@ -77,6 +80,7 @@ def open_backoffice(
         ),
         source=outbox.source,
         give_up_after=give_up_after,
+        lease=timedelta(seconds=outbox.timeout_s) + LEASE_MARGIN,
     )
     works = (
         Work("post office", office.serve),

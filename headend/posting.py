@@ -34,7 +34,8 @@ ORDER_BATCH = 200
 # So many receivers at once, and so many messages at once to each.
 LANES = 100
 WIDTH = 8
-LEASE = timedelta(seconds=60)
+# Longer than a message may take, by as much as a busy database needs.
+LEASE = timedelta(seconds=21)
 # A receiver that says "not this one" is alive: it is let rest shortly only.
 REJECTED_REST_S = 60.0
 
@@ -62,11 +63,13 @@ class PostOffice:
         source: str,
         give_up_after: timedelta = GIVE_UP_AFTER,
         look_every: timedelta = LOOK_EVERY,
+        lease: timedelta = LEASE,
     ) -> None:
         self._ports = ports
         self._source = source
         self._give_up_after = give_up_after
         self._look_every = look_every
+        self._lease = lease
         self._lanes: set[str] = set()
 
     async def serve(self) -> None:
@@ -124,7 +127,7 @@ class PostOffice:
         width = 1 if webhook.health.failures else WIDTH
         async with self._ports.store.begin() as tx:
             taken = await tx.postings.take(
-                webhook.id, now=now, lease_id=lease_id, lease_until=now + LEASE, limit=width
+                webhook.id, now=now, lease_id=lease_id, lease_until=now + self._lease, limit=width
             )
         if not taken:
             return None
