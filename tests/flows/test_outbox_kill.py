@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,10 @@ from tests.servers.receiver import Receiver, a_receiver, answers, hangs
 
 pytestmark = pytest.mark.timeout(150)
 WITHIN_S = 60
+OUTBOX: dict[str, Any] = {
+    "outbox.private_receivers": ["127.0.0.0/8"],
+    "outbox.timeout_s": 1,
+}
 DESCRIPTION = FleetDescription(
     lines=(LineDescription(name="line", meters=1),), meters=MeterDescription(load=0)
 )
@@ -38,7 +43,7 @@ async def test_killed_between_the_commit_and_the_telling_it_tells_when_it_is_bac
             tmp_path,
             database_url=database_url,
             buses={"line": {"url": fleet.buses["line"], "quiet_s": 0.2}},
-            **{"outbox.private_receivers": ["127.0.0.0/8"], "outbox.timeout_s": 1},
+            **OUTBOX,
         )
         try:
             await head_end.set_up(fleet.rows)
