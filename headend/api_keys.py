@@ -1,8 +1,10 @@
 """API keys: who may call, for which tenant, and what for."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum, unique
+from typing import Protocol
 
 from headend.meters import TenantId
 from headend.people import PersonId
@@ -45,3 +47,13 @@ class ApiKey:
     created_at: datetime
     revoked_at: datetime | None = None
     person: PersonId | None = None
+
+
+class ApiKeys(Protocol):
+    async def add(self, key: ApiKey) -> None: ...
+
+    async def find(self, ident: str) -> ApiKey | None: ...
+
+    async def all(self, tenant: TenantId) -> Sequence[ApiKey]: ...
+
+    async def revoke(self, ident: str, now: datetime) -> bool: ...

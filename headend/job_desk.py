@@ -5,11 +5,19 @@ from dataclasses import replace
 from itertools import islice
 
 from headend.audit import AuditAction, Entry
-from headend.jobs import JOB_ENDS, Job, JobLine, JobState, Progress
+from headend.jobs import (
+    JOB_ENDS,
+    Job,
+    JobDiffers,
+    JobEnded,
+    JobLine,
+    JobState,
+    Progress,
+    UnknownJob,
+)
 from headend.meters import TenantId
 from headend.ports import Clock
 from headend.races import lost_races_again
-from headend.refusals import JobDiffers, JobEnded, UnknownJob
 from headend.store import Store
 
 # So many lines a commit: others write in between.

@@ -15,6 +15,7 @@ from headend.meters import Drn, TenantId
 from headend.pages import Cursor, Page
 from headend.people import PersonId
 from headend.recharges import RechargeOrder
+from headend.refusals import OrderRefused
 
 LineContent: TypeAlias = RechargeOrder | SetSupply | SetClock | Manage
 
@@ -148,3 +149,21 @@ class Jobs(Protocol):
         self, tenant: TenantId, job_id: str, *, after: int, limit: int
     ) -> Sequence[LineResult]:
         """Every line behind a number, in order."""
+
+
+class UnknownJob(OrderRefused):
+    slug = "unknown-job"
+    title = "No such job"
+    status = 404
+
+
+class JobDiffers(OrderRefused):
+    slug = "job-differs"
+    title = "This job is known with another content"
+    status = 409
+
+
+class JobEnded(OrderRefused):
+    slug = "job-ended"
+    title = "The job is at its end, or not where this makes sense"
+    status = 409

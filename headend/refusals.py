@@ -361,24 +361,6 @@ class VersionDiffers(OrderRefused):
     status = 412
 
 
-class UnknownJob(OrderRefused):
-    slug = "unknown-job"
-    title = "No such job"
-    status = 404
-
-
-class JobDiffers(OrderRefused):
-    slug = "job-differs"
-    title = "This job is known with another content"
-    status = 409
-
-
-class JobEnded(OrderRefused):
-    slug = "job-ended"
-    title = "The job is at its end, or not where this makes sense"
-    status = 409
-
-
 class UnknownWebhook(OrderRefused):
     slug = "unknown-webhook"
     title = "No such webhook"

@@ -16,7 +16,7 @@ from decimal import Decimal
 from typing import Protocol
 
 from headend.answering import AnswerHistories
-from headend.api_keys import ApiKey
+from headend.api_keys import ApiKeys
 from headend.approvals import Approvals
 from headend.attempts import Attempt
 from headend.audit import Audit
@@ -291,16 +291,6 @@ class Polls(Protocol):
         """Let it be due at that time, if it was to be later."""
 
     async def next_due(self, bus: BusName) -> datetime | None: ...
-
-
-class ApiKeys(Protocol):
-    async def add(self, key: ApiKey) -> None: ...
-
-    async def find(self, ident: str) -> ApiKey | None: ...
-
-    async def all(self, tenant: TenantId) -> Sequence[ApiKey]: ...
-
-    async def revoke(self, ident: str, now: datetime) -> bool: ...
 
 
 class VendingKeys(Protocol):

@@ -15,12 +15,22 @@ from fastapi.responses import StreamingResponse
 from api.auth import Orderer, Reader, requester_of, require_scopes
 from api.documenting import explained
 from api.head_end import Desks, HeadEnd
-from api.jobs_file import MAX_BYTES, FileUnreadable, JobFile, JobFormat
+from api.jobs_file import MAX_BYTES, Checked, FileUnreadable, JobFile, JobFormat
 from api.problems import BodyTooLarge, JobFileRefused, UnsupportedMediaType
 from api.routes.forms import Ident, IdentPath, PagesAsked, PageTold, Told, grows
 from headend import refusals
 from headend.api_keys import ApiKey
-from headend.jobs import FAILED_LINES, Job, JobState, LineResult, LineState, Progress
+from headend.jobs import (
+    FAILED_LINES,
+    Job,
+    JobDiffers,
+    JobEnded,
+    JobState,
+    LineResult,
+    LineState,
+    Progress,
+    UnknownJob,
+)
 from headend.meters import TenantId
 from headend.refusals import UnknownPerson
 
@@ -112,7 +122,7 @@ class JobListed(Told):
     status_code=202,
     openapi_extra=FILE,
     responses=explained(
-        refusals.JobDiffers,
+        JobDiffers,
         refusals.UnknownPerson,
         JobFileRefused,
         BodyTooLarge,
@@ -147,23 +157,10 @@ async def create_job(
     form = _format(request)
     content = await _content(request)
     file = JobFile(content, form, tenant=caller.tenant, job_id=id)
-    try:
-        # In a thread: others are answered meanwhile.
-        found = await asyncio.to_thread(file.check, most=FAULTS_TOLD)
-    except FileUnreadable as error:
-        raise JobFileRefused(str(error)) from None
+    found = await _checked(file)
     require_scopes(caller, *sorted(found.scopes))
-    if found.bad and not skip_bad:
-        told: list[Mapping[str, object]] = [
-            {"in": "body", "line": one.line, "column": one.column, "detail": one.problem}
-            for one in found.faults
-        ]
-        first = found.faults[0]
-        raise JobFileRefused(
-            f"{found.bad} of {found.lines} lines are bad; the first is line {first.line},"
-            f" {first.column or 'the whole line'}: {first.problem}",
-            told,
-        )
+    if not skip_bad:
+        _require_good(found)
     now = desks.clock.now()
     settings = f"{form}/{dry_run}/{skip_bad}/{requested_by or ''}/"
     job = Job(
@@ -185,6 +182,29 @@ async def create_job(
     return await _told(desks, caller.tenant, kept.id)
 
 
+async def _checked(file: JobFile) -> Checked:
+    """What is wrong with the lines of a file. In a thread: others are answered meanwhile."""
+    try:
+        return await asyncio.to_thread(file.check, most=FAULTS_TOLD)
+    except FileUnreadable as error:
+        raise JobFileRefused(str(error)) from None
+
+
+def _require_good(found: Checked) -> None:
+    if not found.bad:
+        return
+    told: list[Mapping[str, object]] = [
+        {"in": "body", "line": one.line, "column": one.column, "detail": one.problem}
+        for one in found.faults
+    ]
+    first = found.faults[0]
+    raise JobFileRefused(
+        f"{found.bad} of {found.lines} lines are bad; the first is line {first.line},"
+        f" {first.column or 'the whole line'}: {first.problem}",
+        told,
+    )
+
+
 @router.get("/jobs", summary="Jobs, newest first", responses=explained(refusals.MalformedOrder))
 async def list_jobs(caller: Reader, desks: Desks, paging: PagesAsked) -> PageTold[JobListed]:
     async with desks.store.look() as tx:
@@ -192,7 +212,7 @@ async def list_jobs(caller: Reader, desks: Desks, paging: PagesAsked) -> PageTol
     return paging.told(page, [JobListed.of(job) for job in page.items])
 
 
-@router.get("/jobs/{id}", summary="One job", responses=explained(refusals.UnknownJob))
+@router.get("/jobs/{id}", summary="One job", responses=explained(UnknownJob))
 async def read_job(id: IdentPath, caller: Reader, desks: Desks) -> JobTold:
     return await _told(desks, caller.tenant, id)
 
@@ -200,7 +220,7 @@ async def read_job(id: IdentPath, caller: Reader, desks: Desks) -> JobTold:
 @router.post(
     "/jobs/{id}/pause",
     summary="Pause a job",
-    responses=explained(refusals.UnknownJob, refusals.JobEnded, body=True),
+    responses=explained(UnknownJob, JobEnded, body=True),
 )
 async def pause_job(id: IdentPath, caller: Orderer, desks: Desks) -> JobTold:
     """By the key that ordered it. Lines that are ordered go on."""
@@ -212,7 +232,7 @@ async def pause_job(id: IdentPath, caller: Orderer, desks: Desks) -> JobTold:
 @router.post(
     "/jobs/{id}/resume",
     summary="Go on with a paused job",
-    responses=explained(refusals.UnknownJob, refusals.JobEnded, body=True),
+    responses=explained(UnknownJob, JobEnded, body=True),
 )
 async def resume_job(id: IdentPath, caller: Orderer, desks: Desks) -> JobTold:
     """By the key that ordered it."""
@@ -224,7 +244,7 @@ async def resume_job(id: IdentPath, caller: Orderer, desks: Desks) -> JobTold:
 @router.post(
     "/jobs/{id}/cancel",
     summary="Order nothing more of a job",
-    responses=explained(refusals.UnknownJob, refusals.JobEnded, body=True),
+    responses=explained(UnknownJob, JobEnded, body=True),
 )
 async def cancel_job(id: IdentPath, caller: Orderer, desks: Desks) -> JobTold:
     """By the key that ordered it. Lines that are ordered stay ordered."""
@@ -238,7 +258,7 @@ async def cancel_job(id: IdentPath, caller: Orderer, desks: Desks) -> JobTold:
     summary="What became of every line",
     response_class=StreamingResponse,
     responses=explained(
-        refusals.UnknownJob,
+        UnknownJob,
         also={
             200: {
                 "description": "Line, id, meter, state of the line, state now of its recharge or"
@@ -288,7 +308,7 @@ async def _require_own(desks: HeadEnd, caller: ApiKey, id: str) -> None:
     """Another's job is as good as none to a key that cannot order."""
     job, _ = await desks.jobs.look(caller.tenant, id)
     if job.ordered_by != caller.id:
-        raise refusals.UnknownJob(f"no job {id} of this key", field="id")
+        raise UnknownJob(f"no job {id} of this key", field="id")
 
 
 async def _told(desks: HeadEnd, tenant: TenantId, id: str) -> JobTold:
