@@ -11,8 +11,8 @@ from collections import deque
 PATIENCE = 3.0
 FLOOR_S = 0.05
 SAMPLES = 128
-# Fewer samples than this tell little about the slowest of a hundred.
-ENOUGH = 4
+# Fewer samples than this tell little of the slowest of a hundred, least on a busy machine.
+ENOUGH = 16
 
 
 class Delays:

@@ -74,7 +74,8 @@ class Line:
         self._quiet_s = quiet_s
         self._echoes = False
         self._made_at: float | None = None
-        self.stations = Stations(ceiling_s=timeout_s)
+        near = isinstance(self._address, SerialAddress)
+        self.stations = Stations(ceiling_s=timeout_s, near=near)
         self.recorder = Recorder()
 
     @property

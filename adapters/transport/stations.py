@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass, field
 
-from headend.delays import Delays
+from headend.delays import PATIENCE, Delays
 from headend.errors import Resting
 from headend.lines import StationStatus
 from headend.quarantine import Quarantine
 
-# Where others answer, a stranger is given less at first than the longest: the slowest reply
-# published begins within 220 ms. After each silence it is given twice as much.
+# A stranger is given less at first than the longest: the slowest reply published begins within
+# 220 ms, and a later one is learned from when it comes. After each silence it is given twice as
+# much. Behind a network this holds only where others are known to answer as soon.
 STRANGER_S = 0.25
 ENOUGH_KNOWN = 4
 # A line has 247 units and a gateway not many more; who asks for more names is mistaken.
@@ -31,11 +32,13 @@ class Station:
 
 class Stations:
     """The slaves of one line. `ceiling_s` is the longest that a reply's beginning is waited for;
-    `learning` False waits so long always, because a gateway keeps the time of its own line.
+    `learning` False waits so long always, because a gateway keeps the time of its own line. `near`:
+    there is no network before them.
     """
 
-    def __init__(self, *, ceiling_s: float, learning: bool = True) -> None:
+    def __init__(self, *, ceiling_s: float, learning: bool = True, near: bool = False) -> None:
         self.ceiling_s = ceiling_s
+        self._enough_known = 0 if near else ENOUGH_KNOWN
         self._learning = learning
         self._stations: dict[str, Station] = {}
         self._measured = 0
@@ -59,9 +62,10 @@ class Stations:
         if not self._learning:
             return self.ceiling_s
         station = self[name]
-        if station.delays.measured or self._measured < ENOUGH_KNOWN:
+        if station.delays.measured or self._measured < self._enough_known:
             return station.delays.timeout_s(station.misses, ceiling_s=self.ceiling_s)
-        return min(self.ceiling_s, STRANGER_S * 2.0 ** min(station.misses, 16))
+        first_s = max(STRANGER_S, PATIENCE * station.delays.slowest_s)
+        return min(self.ceiling_s, first_s * 2.0 ** min(station.misses, 16))
 
     def check(self, name: str, *, now: float, urgent: bool) -> None:
         """Raises Resting while this slave is not to be asked."""

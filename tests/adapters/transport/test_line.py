@@ -12,6 +12,7 @@ from adapters.simulators.rs485 import Manners, ModbusStation
 from adapters.simulators.sdm_registers import EnergyMeter, SdmRegisters
 from adapters.transport.exchange import Exchange
 from headend.agenda import TURNS_IN_A_ROW, Urgency
+from headend.delays import ENOUGH
 from headend.errors import NoAnswer, NotSent, Resting
 from headend.lines import StationStatus
 from protocols.modbus.blocks import Span
@@ -113,7 +114,7 @@ async def test_frames_are_parted_by_the_silence_that_slaves_need():
 async def test_a_slave_is_waited_for_as_long_as_it_needs():
     async with wires("AB", timeout_s=1.0) as one:
         one.toys["B"].delay_s = 0.2
-        for _ in range(10):
+        for _ in range(ENOUGH):
             await one.ask("A")
             await one.ask("B")
         assert of(one, "A").timeout_s < 0.1
@@ -127,7 +128,7 @@ async def test_a_slave_is_waited_for_as_long_as_it_needs():
 
 async def test_a_slave_that_became_slower_is_not_taken_for_dead():
     async with wires("AB", timeout_s=1.0, quiet_s=0.3) as one:
-        for _ in range(10):
+        for _ in range(ENOUGH):
             await one.ask("A")
         one.toys["A"].delay_s = 0.3
         for _ in range(20):
