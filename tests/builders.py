@@ -1,7 +1,7 @@
 """Records for tests: valid by default, every field open to be named."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from itertools import count
 from typing import Any
@@ -25,6 +25,7 @@ from headend.meters import (
     TenantId,
     UsagePointId,
 )
+from headend.opening_hours import OpeningHours
 from headend.outbox import Announcement
 from headend.polling import Poll
 from headend.quantities import Unit, Units
@@ -306,3 +307,9 @@ def a_webhook(**fields: Any) -> Webhook:
         changed_at=NOW,
     )
     return replace(webhook, **fields)
+
+
+def always_open(tenant: TenantId, sgc: str, now: datetime) -> OpeningHours:
+    """The tests of openings run at any hour, and on Sundays."""
+    every_day = dict.fromkeys(range(7), (time.min, time.max))
+    return OpeningHours(tenant=tenant, sgc=sgc, hours=every_day, version=1, changed_at=now)

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, time
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +18,11 @@ from api.vault_wiring import load_masters
 from api.wiring import head_end, new_chance
 from headend.api_keys import Scope
 from headend.meters import TenantId
-from headend.opening_hours import OpeningHours
 from headend.pages import Cursor
 from headend.people import PersonId
 from headend.recharges import Recharge
 from headend.store import RechargeFilter
-from tests.builders import a_drn
+from tests.builders import a_drn, always_open
 
 SGC = "123457"
 VENDING_KEY = "ABABABABABABABAB949494949494949401234567"  # published test key of 160 bits
@@ -122,7 +120,7 @@ async def an_office(settings: Settings) -> AsyncIterator[Office]:
         async with running.store.begin() as tx:
             await tx.tenants.ensure(TENANT, now)
             await tx.tenants.ensure(RIVAL, now)
-            await tx.opening_hours.put(always_open(now), was=None)
+            await tx.opening_hours.put(always_open(TENANT, SGC, now), was=None)
         await import_keys(
             running.store,
             load_masters(settings),
@@ -136,12 +134,6 @@ async def an_office(settings: Settings) -> AsyncIterator[Office]:
         )
         yield office
         await running.writes.settle()
-
-
-def always_open(now: datetime) -> OpeningHours:
-    """The tests of openings run at any hour, and on Sundays."""
-    every_day = dict.fromkeys(range(7), (time.min, time.max))
-    return OpeningHours(tenant=TENANT, sgc=SGC, hours=every_day, version=1, changed_at=now)
 
 
 def a_meter_body(drn: str = DRN, **more: Any) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from api.wiring import (
 )
 from headend.api_keys import Scope
 from headend.meters import TenantId
+from tests.builders import always_open
 from tests.servers.process import HOST, ServerProcess, free_port
 
 ROOT = Path(__file__).parent.parent.parent
@@ -125,6 +126,8 @@ class HeadEndProcess:
             async with store.begin() as tx:
                 await tx.tenants.ensure(TENANT, now)
                 await tx.api_keys.add(key)
+                for sgc in sorted({row.meter.sts.sgc for row in found.rows if row.meter}):
+                    await tx.opening_hours.put(always_open(TENANT, sgc, now), was=None)
                 for row in found.rows:
                     if row.point is not None:
                         await tx.usage_points.put(row.point, was=None)
