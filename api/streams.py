@@ -17,8 +17,8 @@ from headend.cloud_events import cloud_event
 from headend.errors import StoreDown
 from headend.meters import TenantId
 from headend.outbox import Announced, Bell, Span, StreamFilter
-from headend.refusals import CursorGone
 from headend.store import Store
+from headend.webhook_refusals import CursorGone
 
 MOST_STREAMS = 50
 PAGE = 100

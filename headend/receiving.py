@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from headend.announcing import moment_json
 from headend.deliveries import OPEN_STATES, Delivery, DeliveryMethod, DeliveryState
 from headend.errors import NotSent
 from headend.messages import ASK_AGAIN_AFTER, MAX_TIMES, Receipt, SentMessage, sent_message
@@ -58,7 +59,7 @@ async def _news(tx: Transaction, message: SentMessage, *, now: datetime) -> Sequ
         "recharge": delivery.recharge_id,
         "kind": message.contact.kind.value,
         "provider": message.provider,
-        "sent_at": message.sent_at.isoformat(),
+        "sent_at": moment_json(message.sent_at),
         "receipt": message.receipt.value,
     }
     occurrence = Occurrence.MESSAGE_DELIVERED if delivered else Occurrence.MESSAGE_FAILED

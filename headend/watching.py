@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from headend.announcing import moment_json
 from headend.compensations import cause_of, record_of
 from headend.deliveries import Delivery, retry_at
 from headend.errors import NotSent
@@ -176,9 +177,9 @@ def _news(
         "sgc": clock.sgc,
         "state": recharge.state.value,
         "cause": cause_of(recharge, delivery),
-        "paid_at": clock.paid_at.isoformat(),
-        "tell_at": clock.tell_at.isoformat(),
-        "limit_at": clock.limit_at.isoformat(),
+        "paid_at": moment_json(clock.paid_at),
+        "tell_at": moment_json(clock.tell_at),
+        "limit_at": moment_json(clock.limit_at),
     }
     return Announcement(
         tenant=clock.tenant, drn=clock.drn, occurrence=_NEWS[threshold], at=now, data=data

@@ -11,8 +11,9 @@ from headend.outbox import Announced, Bell, StreamFilter, known_types
 from headend.ports import Chance, Clock
 from headend.races import lost_races_again
 from headend.receivers import Receivers, Seals
-from headend.refusals import MalformedOrder, TooManyWebhooks, UnknownEvent, UnknownWebhook
+from headend.refusals import MalformedOrder
 from headend.store import Store, Transaction
+from headend.webhook_refusals import TooManyWebhooks, UnknownEvent, UnknownWebhook
 from headend.webhooks import (
     GIVE_UP_AFTER,
     MAX_WEBHOOKS,

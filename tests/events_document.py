@@ -10,27 +10,35 @@ from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
-from headend.announcing import delivery_news, meter_event_news, reading_news, recharge_news
+from headend.announcing import (
+    delivery_news,
+    meter_event_news,
+    moment_json,
+    reading_news,
+    recharge_news,
+)
 from headend.approvals import Approval, ApprovalState, ApprovalSubject
 from headend.cloud_events import cloud_event
 from headend.commands import Command, EnterToken, Manage, SetClock
 from headend.dangers import Danger
 from headend.deliveries import DeliveryMethod, DeliveryState, Fact
 from headend.events import EventType
-from headend.harm_news import approval_news, hold_news
+from headend.harm_news import approval_news, hold_news, job_news
 from headend.holds import Hold
+from headend.jobs import Job, JobState, LineState, Progress
 from headend.meters import Drn
 from headend.occurrences import FAMILIES, Occurrence
 from headend.outbox import Announced, Announcement
 from headend.people import PersonId
 from headend.quantities import Unit, Units
 from headend.readings import ReadingType
-from headend.recharges import RechargeState
+from headend.recharges import Json, RechargeState
 from headend.supply import DarkCause, SupplyState
 from tests.builders import (
     NOW,
     TENANT,
     a_delivery,
+    a_drn,
     a_key_change,
     a_management_order,
     a_reading,
@@ -57,7 +65,16 @@ _ORDERS: Mapping[str, Command] = {
 
 def examples() -> Mapping[Occurrence, Announcement]:
     """One announcement of each kind."""
-    every = [*_of_recharges(), *_of_digits(), *_of_orders(), *_of_meters(), *_of_people()]
+    every = [
+        *_of_recharges(),
+        *_of_digits(),
+        *_of_restoration(),
+        *_of_messages(),
+        *_of_orders(),
+        *_of_meters(),
+        *_of_people(),
+        job_news(_A_JOB, _PROGRESS, now=LATER),
+    ]
     return {one.occurrence: one for one in every}
 
 
@@ -96,6 +113,56 @@ def _of_digits() -> Sequence[Announcement]:
         *delivery_news(out, handed, now=LATER, method=DeliveryMethod.MANUAL),
         *delivery_news(given_up, seen, now=LATER),
     ]
+
+
+def _of_restoration() -> Sequence[Announcement]:
+    """Its fields are held to the table; `announce` holds the code to the same."""
+    data = {
+        "recharge": "sale-17",
+        "reference": "invoice-1",
+        "sgc": "600675",
+        "state": "dark",
+        "cause": "tamper_lock",
+        "paid_at": moment_json(NOW),
+        "tell_at": moment_json(NOW + timedelta(minutes=15)),
+        "limit_at": moment_json(NOW + timedelta(hours=2)),
+    }
+    return [
+        _plain(Occurrence.RESTORATION_OVERDUE, data),
+        _plain(Occurrence.RESTORATION_LIMIT_PASSED, data),
+    ]
+
+
+def _of_messages() -> Sequence[Announcement]:
+    """As for restoration."""
+    data = {
+        "delivery": IDENT,
+        "recharge": "sale-17",
+        "kind": "sms",
+        "provider": "sms_http",
+        "sent_at": moment_json(NOW),
+    }
+    return [
+        _plain(Occurrence.MESSAGE_DELIVERED, {**data, "receipt": "delivered"}),
+        _plain(Occurrence.MESSAGE_FAILED, {**data, "receipt": "failed"}),
+    ]
+
+
+def _plain(occurrence: Occurrence, data: Mapping[str, Json]) -> Announcement:
+    return Announcement(tenant=TENANT, drn=a_drn(), occurrence=occurrence, at=LATER, data=data)
+
+
+_A_JOB = Job(
+    id="job-3",
+    tenant=TENANT,
+    digest="",
+    size=1000,
+    ordered_by=IDENT,
+    state=JobState.DONE_WITH_FAILURES,
+    created_at=NOW,
+    changed_at=LATER,
+)
+_PROGRESS = Progress({LineState.ORDERED: 998, LineState.BAD: 2}, {})
 
 
 def _of_orders() -> Sequence[Announcement]:

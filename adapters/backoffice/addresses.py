@@ -17,7 +17,7 @@ from ipaddress import (
 from typing import TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
-from headend.refusals import ReceiverRefused
+from headend.webhook_refusals import ReceiverRefused
 
 Address: TypeAlias = IPv4Address | IPv6Address
 Network: TypeAlias = IPv4Network | IPv6Network

@@ -24,7 +24,7 @@ from adapters.backoffice.addresses import Address, ReceiverRules, addresses_in
 from adapters.backoffice.signing import signed_headers
 from headend.cloud_events import MEDIA_TYPE
 from headend.receivers import TOO_MANY, UNAVAILABLE, Message, Reply
-from headend.refusals import ReceiverRefused
+from headend.webhook_refusals import ReceiverRefused
 
 DEFAULT_TIMEOUT_S = 10.0
 # Read so that a polite receiver can end its answer; what comes beyond is nobody's business.

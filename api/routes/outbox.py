@@ -19,6 +19,7 @@ from headend.cloud_events import cloud_event
 from headend.meters import parse_drn
 from headend.outbox import MAX_PAGE, StreamFilter, known_types
 from headend.refusals import MalformedOrder
+from headend.webhook_refusals import CursorGone
 
 router = APIRouter(prefix="/v1", tags=["events"])
 
@@ -72,7 +73,7 @@ class EventStream(StreamingResponse):
     summary="Events for the back-office, oldest first",
     response_model_exclude_none=False,
     responses=explained(
-        refusals.CursorGone,
+        CursorGone,
         refusals.MalformedOrder,
         refusals.MalformedMeterNumber,
         refusals.WrongCheckDigit,
@@ -111,7 +112,7 @@ async def list_events_after(
     summary="The same events as they happen (server-sent events)",
     response_class=EventStream,
     responses=explained(
-        refusals.CursorGone,
+        CursorGone,
         refusals.MalformedOrder,
         refusals.MalformedMeterNumber,
         refusals.WrongCheckDigit,

@@ -17,6 +17,7 @@ from headend import refusals
 from headend.meters import TenantId
 from headend.outbox import MAX_PAGE
 from headend.webhook_desk import OLD_SECRET_DEFAULT, OLD_SECRET_MAX, Replayed, WebhookOrder
+from headend.webhook_refusals import ReceiverRefused, TooManyWebhooks, UnknownEvent, UnknownWebhook
 from headend.webhooks import Backlog, DeadLetter, PausedBy, Webhook, WebhookState
 
 router = APIRouter(prefix="/v1", tags=["webhooks"])
@@ -36,7 +37,7 @@ EventTypes = Annotated[
         examples=[["headend.recharge.*"]],
     ),
 ]
-CHANGES = (refusals.UnknownWebhook, refusals.ReceiverRefused, refusals.MalformedOrder)
+CHANGES = (UnknownWebhook, ReceiverRefused, refusals.MalformedOrder)
 
 
 class WebhookAsked(Asked):
@@ -183,9 +184,7 @@ class ReplayedTold(Told):
     "/webhooks",
     status_code=201,
     summary="Make a webhook",
-    responses=explained(
-        refusals.ReceiverRefused, refusals.TooManyWebhooks, refusals.MalformedOrder, body=True
-    ),
+    responses=explained(ReceiverRefused, TooManyWebhooks, refusals.MalformedOrder, body=True),
 )
 async def create_webhook(
     body: WebhookAsked, caller: WebhookKeeper, desks: Desks, response: Response
@@ -210,7 +209,7 @@ async def list_webhooks(caller: WebhookKeeper, desks: Desks) -> WebhooksTold:
     )
 
 
-@router.get("/webhooks/{id}", summary="One webhook", responses=explained(refusals.UnknownWebhook))
+@router.get("/webhooks/{id}", summary="One webhook", responses=explained(UnknownWebhook))
 async def read_webhook(id: IdentPath, caller: WebhookKeeper, desks: Desks) -> WebhookTold:
     webhook = await desks.webhooks.find(caller.tenant, id)
     async with desks.store.look() as tx:
@@ -231,9 +230,7 @@ async def change_webhook(
     return WebhookTold.of(await desks.writes.finish(change))
 
 
-@router.delete(
-    "/webhooks/{id}", summary="Remove a webhook", responses=explained(refusals.UnknownWebhook)
-)
+@router.delete("/webhooks/{id}", summary="Remove a webhook", responses=explained(UnknownWebhook))
 async def remove_webhook(id: IdentPath, caller: WebhookKeeper, desks: Desks) -> WebhookTold:
     """With all that waits for it, and its dead letters. The answer shows what was removed."""
     removal = desks.webhooks.remove(caller.tenant, id)
@@ -243,7 +240,7 @@ async def remove_webhook(id: IdentPath, caller: WebhookKeeper, desks: Desks) -> 
 @router.post(
     "/webhooks/{id}/secret",
     summary="Give a webhook a new secret",
-    responses=explained(refusals.UnknownWebhook, body=True),
+    responses=explained(UnknownWebhook, body=True),
 )
 async def rotate_webhook_secret(
     id: IdentPath, body: RotationAsked, caller: WebhookKeeper, desks: Desks, response: Response
@@ -258,7 +255,7 @@ async def rotate_webhook_secret(
 @router.get(
     "/webhooks/{id}/dead-letters",
     summary="Events that a receiver never took, oldest first",
-    responses=explained(refusals.UnknownWebhook),
+    responses=explained(UnknownWebhook),
 )
 async def list_dead_letters(
     id: IdentPath,
@@ -278,8 +275,8 @@ async def list_dead_letters(
     status_code=202,
     summary="Tell events again",
     responses=explained(
-        refusals.UnknownWebhook,
-        refusals.UnknownEvent,
+        UnknownWebhook,
+        UnknownEvent,
         refusals.MalformedMeterNumber,
         refusals.WrongCheckDigit,
         body=True,

@@ -122,7 +122,7 @@ def test_a_head_end_that_is_well(place: Path):
     found = findings(code=0)
     assert set(found) == {
         "database", "vending keys", "tokens of tenant main", "EA07 tables", "open recharges",
-        "bus line-1",
+        "bus line-1", "webhooks",
     }  # fmt: skip
     assert "version" in str(found["database"]["told"])
     assert "1 in use, the first ends at 2045-11-24 20:15 UTC" in str(found["vending keys"]["told"])

@@ -16,14 +16,9 @@ from headend.outbox import Bell, announce
 from headend.outbox_pruning import Kept, prune_outbox
 from headend.posting import LEASE, LOOK_EVERY, PostingPorts, PostOffice
 from headend.receivers import Message, Reply
-from headend.refusals import (
-    MalformedOrder,
-    OrderRefused,
-    ReceiverRefused,
-    TooManyWebhooks,
-    UnknownWebhook,
-)
+from headend.refusals import MalformedOrder, OrderRefused
 from headend.webhook_desk import WebhookDesk, WebhookOrder
+from headend.webhook_refusals import ReceiverRefused, TooManyWebhooks, UnknownWebhook
 from headend.webhooks import MAX_WEBHOOKS, PausedBy, SealedSecret, WebhookState
 from tests.builders import OTHER_TENANT, TENANT, a_drn, an_announcement
 from tests.fakes import MemoryStore, SeededChance

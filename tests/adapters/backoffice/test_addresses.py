@@ -5,7 +5,7 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from adapters.backoffice.addresses import ReceiverRules
-from headend.refusals import ReceiverRefused
+from headend.webhook_refusals import ReceiverRefused
 
 PUBLIC_ONLY = ReceiverRules()
 AT_HOME = ReceiverRules(networks=(ip_network("10.20.0.0/16"), ip_network("127.0.0.0/8")))
