@@ -82,6 +82,9 @@ ROUTES = [
     ("POST", "/v1/webhooks/w1/secret", {}, Scope.WEBHOOKS),
     ("GET", "/v1/webhooks/w1/dead-letters", None, Scope.WEBHOOKS),
     ("POST", "/v1/webhooks/w1/replay", {"dead_letters": True}, Scope.WEBHOOKS),
+    ("GET", "/v1/lines", None, Scope.LINES),
+    ("GET", "/v1/lines/line-1", None, Scope.LINES),
+    ("GET", "/v1/lines/line-1/frames", None, Scope.LINES),
     ("GET", "/v1/health/can-vend", None, Scope.READ),
     ("GET", "/v1/health/can-deliver", None, Scope.READ),
 ]
