@@ -14,7 +14,7 @@ UV  := 0.13.9
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo serve test check bench sim audit lock clean
+.PHONY: help demo serve test check bench sim blunt audit lock clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,10 @@ bench: $(VENV)/installed-dev ## Measure what a head-end of this machine can carr
 
 sim: $(VENV)/installed-dev ## Simulate cities with faults of every kind; again: make sim SEED=123
 	@$(RUN) tests.city.run $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+blunt: $(VENV)/installed-dev ## Kill the real head-end, database and broker while it sells
+	@$(RUN) tests.install_servers
+	@$(RUN) tests.city.blunt $(ARGS)
 
 audit: $(VENV)/installed-dev ## Ask the advisory databases about the locked packages
 	@$(RUN) pip_audit --disable-pip --require-hashes -r requirements.txt

@@ -598,10 +598,11 @@ class MemoryDeliveries:
         self, bus: BusName, *, now: datetime, lease_id: str, lease_until: datetime, limit: int
     ) -> Sequence[Leased]:
         taken: dict[tuple[TenantId, Drn], Delivery] = {}
+        unhindered = self._unhindered()
         for delivery in self._view.walk("bus", bus):
             meter = (delivery.tenant, delivery.drn)
             due = delivery.not_before <= now < delivery.deadline
-            if due and meter not in taken and self._unhindered(delivery):
+            if due and meter not in taken and unhindered(delivery):
                 taken[meter] = delivery
                 if len(taken) == limit:
                     break
@@ -639,10 +640,11 @@ class MemoryDeliveries:
         return list(islice((one for one in every if _hands_may(one, now)), limit))
 
     async def next_due(self, bus: BusName, *, now: datetime) -> datetime | None:
+        unhindered = self._unhindered()
         moments = (
             one.not_before
             for one in self._view.walk("bus", bus)
-            if now < one.deadline and self._unhindered(one)
+            if now < one.deadline and unhindered(one)
         )
         return min(moments, default=None)
 
@@ -676,21 +678,35 @@ class MemoryDeliveries:
             self._view.put((tenant, one.id), replace(one, not_before=now))
         return len(waiting)
 
-    def _unhindered(self, delivery: Delivery) -> bool:
-        """Nothing of its meter is being sent, and nothing earlier holds it back."""
-        turn = (delivery.rank, delivery.id)
-        for other in self._view.walk("open", (delivery.tenant, delivery.drn)):
-            if other.state is DeliveryState.SENDING:
+    def _unhindered(self) -> Callable[[Delivery], bool]:
+        """Nothing of its meter is being sent, and nothing earlier holds it back; for one look."""
+        known: dict[tuple[TenantId, Drn], Mapping[int, tuple[int, str]] | None] = {}
+
+        def unhindered(delivery: Delivery) -> bool:
+            meter = (delivery.tenant, delivery.drn)
+            if meter not in known:
+                known[meter] = self._first_turns(meter)
+            first = known[meter]
+            if first is None:
                 return False
+            turn = (delivery.rank, delivery.id)
+            return turn <= first.get(delivery.priority, turn)
+
+        return unhindered
+
+    def _first_turns(self, meter: tuple[TenantId, Drn]) -> Mapping[int, tuple[int, str]] | None:
+        """The turn at each priority that holds back the later ones; None: one is being sent."""
+        first: dict[int, tuple[int, str]] = {}
+        for other in self._view.walk("open", meter):
+            if other.state is DeliveryState.SENDING:
+                return None
             if (
                 other.state is DeliveryState.WAITING
                 and other.handed_at is None
                 and DeliveryMethod.REMOTE in other.methods
-                and other.priority == delivery.priority
-                and (other.rank, other.id) < turn
             ):
-                return False
-        return True
+                first.setdefault(other.priority, (other.rank, other.id))
+        return first
 
     async def _leased(self, sending: Delivery, lease_id: str, until: datetime) -> Leased:
         delivery = replace(sending, lease_id=lease_id, lease_until=until)

@@ -39,12 +39,12 @@ from tests.city.trace import EVERYBODY, Trace
 from tests.fakes import SeededChance
 from tests.flows.world import TENANT
 
-FALLBACK_S, DEADLINE_S = 60, 600
+FALLBACK_S, DEADLINE_S = 60, 420
 POLL_S = 60
 GATEWAYS = 2
 LOOK_S = 5.0
 # Past every deadline that was set by a clock that was right, and the outages before it.
-REST_S = DEADLINE_S + 300.0
+REST_S = DEADLINE_S + 200.0
 SETTLE_S = 30.0
 
 
@@ -236,8 +236,6 @@ class City:
         until_s = loop.time() + REST_S
         while loop.time() < until_s and (self.judge.open or self.people.busy):
             await asyncio.sleep(LOOK_S)
-            for process in self.keeper.all:
-                process.life.tidy()
         await asyncio.sleep(SETTLE_S)
 
     def _changed(self) -> None:

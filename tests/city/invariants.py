@@ -17,7 +17,7 @@ from tests.city.lives import Life
 from tests.city.meters import CityMeter
 from tests.city.office import Sale
 from tests.city.people import People
-from tests.city.site import HostClock, Site, seconds
+from tests.city.site import HostClock, Kind, Site, seconds
 
 UNDONE = frozenset({DeliveryState.FAILED, DeliveryState.CANCELLED})
 GIVEN_BACK = frozenset({RechargeState.REVERSED, RechargeState.FAILED})
@@ -25,8 +25,10 @@ GIVEN_BACK = frozenset({RechargeState.REVERSED, RechargeState.FAILED})
 SEEN_S = 62.0
 # From the fall-back on: a look every second, a message of a second or two, several at once.
 PROMPTLY_S = 20.0
-# After an outage: a claim of 90 s that lapses, and a pause of 300 s between two tries.
+# After an outage, or where a commit may be lost: a claim of 90 s that lapses, and a pause of 300 s
+# between two tries.
 AFTER_OUTAGE_S = 420.0
+COMMITS = frozenset({Kind.COMMIT_LOST, Kind.COMMIT_FAILED})
 # Somebody looks every second.
 LAPSED = timedelta(seconds=30)
 # What was planned by a clock that is so far ahead is not expected soon.
@@ -226,7 +228,8 @@ class Judge:
         issued_s = sale.answered_s or 0.0
         for start_s, until_s in self._well():
             due_s = self._due(delivery, max(start_s, issued_s), until_s)
-            slack_s = PROMPTLY_S if start_s < issued_s else AFTER_OUTAGE_S
+            smoothly = start_s < issued_s and not self._site.kinds & COMMITS
+            slack_s = PROMPTLY_S if smoothly else AFTER_OUTAGE_S
             if due_s is not None and due_s + slack_s < min(end_s, until_s):
                 detail = f"due at {due_s:.0f} s, in hand or meter at {end_s:.0f} s"
                 self._about(sale, "digits or light within the bound", detail)

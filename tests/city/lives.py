@@ -15,6 +15,7 @@ from typing import Any
 
 # Whose steps these are; nobody's are the world's.
 LIFE: ContextVar["Life"] = ContextVar("LIFE")
+MANY_TASKS = 500
 
 
 class Killed(BaseException):
@@ -112,7 +113,7 @@ class CityLoop(asyncio.SelectorEventLoop):
         assert asyncio.iscoroutine(coro)
         task = CityTask(coro, next(self._numbers), loop=loop, context=context)
         if life is not None:
-            life.tasks.append(task)
+            life.took(task)
         return task
 
 
@@ -144,11 +145,12 @@ class Life:
         self.steps = 0
         self.dies_after: int | None = None
         self.died: asyncio.Future[None] = loop.create_future()
-        self.tasks: list[CityTask] = []
+        self.tasks: dict[int, CityTask] = {}
         self.context = loop.world.copy()
         self.context.run(LIFE.set, self)
         self._loop = loop
         self._held: list[_Entry] = []
+        self._tidy_at = MANY_TASKS
         self._partings: list[Callable[[], None]] = []
 
     @property
@@ -174,6 +176,13 @@ class Life:
         assert isinstance(task, CityTask)
         return task
 
+    def took(self, task: CityTask) -> None:
+        """A task of it has begun."""
+        self.tasks[task.number] = task
+        if len(self.tasks) > self._tidy_at:
+            self.tidy()
+            self._tidy_at = MANY_TASKS + 2 * len(self.tasks)
+
     def step(self, entry: _Entry) -> None:
         """One step of one task, or of a callback: run, kept for later, or never run."""
         match self.being:
@@ -194,7 +203,7 @@ class Life:
         if self.dead:
             return
         self.being = Being.DEAD
-        self.tasks = [task for task in self.tasks if not task.done()]
+        self.tidy()
         for parting in self._partings:
             self._loop.world.copy().run(parting)
         if not self.died.done():
@@ -214,7 +223,7 @@ class Life:
 
     def tidy(self) -> None:
         """Forget tasks that have ended."""
-        self.tasks = [task for task in self.tasks if not task.done()]
+        self.tasks = {one.number: one for one in self.tasks.values() if not one.done()}
 
     async def bury(self) -> None:
         """At the end of all: let what stood still end, without effect."""
@@ -225,9 +234,9 @@ class Life:
             self.tidy()
             if not self.tasks:
                 return
-            for task in self.tasks:
+            for task in self.tasks.values():
                 task.cancel()
-            await asyncio.wait(self.tasks, timeout=60)
+            await asyncio.wait(self.tasks.values(), timeout=60)
 
     def _replay(self) -> None:
         held, self._held = self._held, []

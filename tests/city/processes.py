@@ -250,7 +250,6 @@ class Process:
         if not task.done() or self.life.dead:
             task.add_done_callback(_looked_at)
             return Gone("no answer")
-        self.life.tasks.remove(task)
         error = task.exception()
         if error is None:
             answer: T = task.result()

@@ -11,13 +11,13 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 
 from tests.city.city import Outcome, run
 from tests.city.site import Kind, Plan
 
-SEEDS, RECHARGES, METERS, BUSY_S = 20, 300, 12, 300.0
+SEEDS, RECHARGES, METERS, BUSY_S = 20, 300, 12, 200.0
 PROGRESS_S = 5.0
 STORIES = 3
 
@@ -80,7 +80,8 @@ def _outcomes(plans: Sequence[Plan], jobs: int) -> Iterator[Outcome]:
         yield from map(run, plans)
         return
     with ProcessPoolExecutor(jobs) as pool:
-        yield from pool.map(run, plans)
+        for done in as_completed([pool.submit(run, plan) for plan in plans]):
+            yield done.result()
 
 
 def _seeds(options: argparse.Namespace) -> Sequence[int]:

@@ -57,8 +57,8 @@ class Plan:
     """One run. `kinds` may happen; which of them do, and how often, the seed decides."""
 
     seed: int
-    recharges: int = 100
-    busy_s: float = 300.0
+    recharges: int = 300
+    busy_s: float = 200.0
     meters: int = 12
     kinds: frozenset[Kind] = frozenset(Kind)
     all_kinds: bool = False

