@@ -22,11 +22,14 @@ from headend.meters import Drn, Keypad, KeyType, Meter, Route, Service, StsConfi
 from headend.polling import Poll
 from headend.ports import Note
 from headend.supply_groups import Reveal, SupplyGroup
+from headend.webhooks import Webhook
+from tests.city.books import TYPES, URL, Books, PlainSeals
 from tests.city.broker import Broker
 from tests.city.database import Database
 from tests.city.faults import Faults
 from tests.city.gateways import CityGateway
 from tests.city.invariants import Judge
+from tests.city.invariants_of_books import judge_books
 from tests.city.keeper import Keeper
 from tests.city.lines import CityLine
 from tests.city.lives import CityLoop
@@ -42,6 +45,7 @@ from tests.flows.world import TENANT
 FALLBACK_S, DEADLINE_S = 60, 420
 POLL_S = 60
 GATEWAYS = 2
+WEBHOOK = "office"
 LOOK_S = 5.0
 # Past every deadline that was set by a clock that was right, and the outages before it.
 REST_S = DEADLINE_S + 200.0
@@ -59,6 +63,7 @@ class Outcome:
     faults: Counter[str] = field(default_factory=Counter)
     states: Counter[str] = field(default_factory=Counter)
     doubtful: int = 0
+    events_told: int = 0
     violations: tuple[Violation, ...] = ()
     stories: tuple[str, ...] = ()
 
@@ -100,6 +105,7 @@ class City:
         self._meters = [self._meter(serial) for serial in range(1, plan.meters + 1)]
         self.site.meters |= {Drn(one.drn): one for one in self._meters}
         self.people = People(self.site)
+        self.books = Books(self.site)
         self.office = Office(self.site, self.people, lambda: self.keeper.api, self._last_tid)
         self.judge = Judge(self.site, self.people, self.clock, self.office.sales)
         self.database = Database(
@@ -180,6 +186,18 @@ class City:
             for krn, key in KEYS.items()
         ]
         await import_keys(store, MASTERS, keys, tenant=TENANT, now=now)
+        secret = PlainSeals().seal(b"city", bound_to=WEBHOOK)
+        async with store.begin() as tx:
+            webhook = Webhook(
+                id=WEBHOOK,
+                tenant=TENANT,
+                url=URL,
+                types=TYPES,
+                secret=secret,
+                created_at=now,
+                changed_at=now,
+            )
+            await tx.webhooks.add(webhook)
 
     def _record(self, place: int, meter: CityMeter) -> Meter:
         on_line = place % 2 == 0
@@ -221,6 +239,7 @@ class City:
         await asyncio.wait(working, timeout=REST_S)
         await self._come_to_rest()
         self.judge.judge()
+        judge_books(site, self.database, self.books)
         for task in working:
             if not task.done():
                 site.violated("every post is answered", "", repr(task))
@@ -267,6 +286,7 @@ class City:
             faults=self.trace.faults,
             states=states,
             doubtful=self.judge.doubtful,
+            events_told=len(self.books.told),
             violations=violations,
             stories=tuple(
                 "\n".join(self.trace.story(one.drn, since_s=one.since_s)) for one in violations[:3]

@@ -78,6 +78,8 @@ class Database(MemoryStore):
 
     def write(self, tx: "Watched", life: Life) -> None:
         """The commit has reached the database."""
+        if "outbox" in tx.__dict__:
+            tx.outbox.write_down()
         changes = [
             (name, key, view._table.rows.get(key), row)
             for name, view in tx.named()

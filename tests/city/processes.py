@@ -28,12 +28,15 @@ from headend.intake import Intake
 from headend.key_desk import KeyDesk
 from headend.listening import listen
 from headend.meters import BusName, ProfileName
+from headend.outbox import Bell
 from headend.ports import Alert, Dispatch, Handover, Note
+from headend.posting import PostingPorts, PostOffice
 from headend.recharge_desk import RechargeDesk
 from headend.store import Store
 from headend.tending import Tending
 from headend.tokens import Issued, TokenOrder
 from headend.watching import Watch
+from tests.city.books import Books, PlainSeals, Wire
 from tests.city.broker import Broker, Link
 from tests.city.database import Database
 from tests.city.lines import CityLine
@@ -60,6 +63,8 @@ class Surroundings(Protocol):
     def broker(self) -> Broker: ...
     @property
     def line(self) -> CityLine: ...
+    @property
+    def books(self) -> Books: ...
     @property
     def chance(self) -> SeededChance: ...
 
@@ -164,9 +169,22 @@ class Process:
         watch = Watch(store, Alarm(self.life), clock=clock, chance=chance)
         bounds = open_harm_bounds(store, self.commands, self.keys, clock=clock, chance=chance)
         self._jobs |= {work.name: work.run for work in bounds.works}
+        office = PostOffice(
+            PostingPorts(
+                store=store,
+                receivers=Wire(around.books, self.life),
+                seals=PlainSeals(),
+                clock=clock,
+                chance=chance,
+                announced=Bell(),
+                ordered=Bell(),
+            ),
+            source="urn:city",
+        )
         self._jobs |= {
             "tending": tending.serve,
             "watch": watch.serve,
+            "post office": office.serve,
             "sweeper": partial(_sweep, self.recharges),
         }
 

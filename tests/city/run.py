@@ -31,6 +31,7 @@ class Tally:
     virtual_s: float = 0.0
     elapsed_s: float = 0.0
     doubtful: int = 0
+    events_told: int = 0
     faults: Counter[str] = field(default_factory=Counter)
     states: Counter[str] = field(default_factory=Counter)
     violations: Counter[str] = field(default_factory=Counter)
@@ -41,6 +42,7 @@ class Tally:
         self.recharges += outcome.recharges
         self.virtual_s += outcome.virtual_s
         self.doubtful += outcome.doubtful
+        self.events_told += outcome.events_told
         self.faults.update({str(kind): count for kind, count in outcome.faults.items()})
         self.states.update(outcome.states)
         self.violations.update(one.invariant for one in outcome.violations)
@@ -147,6 +149,7 @@ def _told(tally: Tally) -> str:
         f"time in the cities: {tally.virtual_s / 3600:.1f} h",
         f"faults injected, {tally.faults.total()}: {_counts(tally.faults)}",
         f"ended as: {_counts(tally.states)}",
+        f"events that the back-office has: {tally.events_told}",
         f"said to be in by 'used' alone, and not in: {tally.doubtful}",
         f"violations, {tally.violations.total()}: {_counts(tally.violations) or 'none'}",
     ]

@@ -50,6 +50,7 @@ class Kind(StrEnum):
     REVERSAL = "reversal"
     KEY_CHANGE = "key_change"
     SUPPLY = "supply"
+    RECEIVER = "receiver"  # of webhooks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,6 +32,7 @@ def test_a_healthy_city_is_lit():
     assert not outcome.faults
     assert set(outcome.states) <= {"lit", "awaiting_button"}
     assert outcome.states.total() == outcome.recharges == RECHARGES
+    assert outcome.events_told >= 3 * RECHARGES, "created, issued, and its end"
 
 
 @pytest.mark.parametrize("seed", range(1, 4))
