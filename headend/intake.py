@@ -245,16 +245,19 @@ class Intake:
         types = {reading.type for reading in report.readings if reading.quality is Quality.GOOD}
         if report.stored or ReadingType.CREDIT_LEFT_MILLI not in types:
             return
-        doubtful = [
+        at_work = [
             delivery
             for delivery in await tx.deliveries.of_meter(
                 meter.tenant, meter.drn, states=_EVIDENCE_STATES
             )
-            if delivery.out and delivery.recharge_id is not None and delivery.size == 1
+            if delivery.recharge_id is not None
+            and (delivery.out or delivery.state is DeliveryState.SENDING)
         ]
-        if len(doubtful) != 1:
+        if len(at_work) != 1:
             return  # none, or more than the register can tell apart
-        await self._compare(tx, doubtful[0], report, now=now)
+        (doubtful,) = at_work
+        if doubtful.out and doubtful.size == 1:
+            await self._compare(tx, doubtful, report, now=now)
 
     async def _compare(
         self, tx: Transaction, delivery: Delivery, report: Report, *, now: datetime

@@ -66,7 +66,9 @@ async def credited_otherwise(
     tx: Transaction, recharge: Recharge, before: Mapping[ReadingType, Reading]
 ) -> bool:
     """Another sale may explain what the register gained since then."""
-    since = min((one.taken_at for one in before.values()), default=recharge.created_at)
+    # By whichever clock is behind: the meter's or ours.
+    moments = [min(one.taken_at, one.received_at) for one in before.values()]
+    since = min(moments, default=recharge.created_at)
     where = RechargeFilter(drn=recharge.drn)
     page = await tx.recharges.page(recharge.tenant, Cursor(limit=NEIGHBOURS), where)
     others = [one for one in page.items if one.id != recharge.id]

@@ -1,6 +1,7 @@
 """What counts as evidence of a token, when other tokens came to the same meter meanwhile."""
 
 import asyncio
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -44,11 +45,15 @@ async def told(process: Process, *tokens: TokenSeen, readings: tuple[Reading, ..
     await process.intake.accept([report])
 
 
-def registers(world: World, credit_milli: int) -> tuple[Reading, ...]:
+def registers(
+    world: World, credit_milli: int, *, ahead: timedelta = timedelta()
+) -> tuple[Reading, ...]:
     now = world.clock.now()
     values = {ReadingType.CREDIT_LEFT_MILLI: credit_milli, ReadingType.ENERGY_IMPORT_WH: 0}
     return tuple(
-        Reading(tenant=TENANT, drn=DRN, type=kind, value=value, taken_at=now, received_at=now)
+        Reading(
+            tenant=TENANT, drn=DRN, type=kind, value=value, taken_at=now + ahead, received_at=now
+        )
         for kind, value in values.items()
     )
 
@@ -87,6 +92,37 @@ async def test_the_register_shows_a_sale_only_if_no_other_was_credited_since(wor
     taken = TokenOutcome(result=TokenResult.ACCEPT, tid=first.tid, amount=Decimal(10))
     await told(process, TokenSeen(outcome=taken))
     await told(process, readings=registers(world, 15_000))
+    assert await end_of(world, "r1") == (DeliveryState.DONE, Confirmation.TOKEN_LOG)
+    assert await end_of(world, "r2") == (OPEN, None)
+
+
+async def test_the_register_shows_nothing_while_another_token_is_being_entered(world):
+    process = world.process()
+    await told(process, readings=registers(world, 5_000))
+    await asyncio.sleep(60)
+    await process.desk.recharge(order("r1", DRN))
+    now = world.clock.now()
+    async with world.store.begin() as tx:
+        leased = await tx.deliveries.take_next(
+            BUS, now=now, lease_id="l", lease_until=now + timedelta(seconds=75), limit=1
+        )
+    assert [one.delivery.recharge_id for one in leased] == ["r1"]
+    await sold(world, process, "r2")  # of the same amount
+    await told(process, readings=registers(world, 15_000))
+    assert await end_of(world, "r2") == (OPEN, None)
+
+
+async def test_a_meter_whose_clock_is_ahead_does_not_hide_another_sale(world):
+    process = world.process()
+    ahead = timedelta(seconds=110)  # too little to be suspect
+    await told(process, readings=registers(world, 5_000, ahead=ahead))
+    await asyncio.sleep(10)
+    first = await sold(world, process, "r1")
+    taken = TokenOutcome(result=TokenResult.ACCEPT, tid=first.tid, amount=Decimal(10))
+    await told(process, TokenSeen(outcome=taken))
+    await asyncio.sleep(ahead.total_seconds())
+    await sold(world, process, "r2")
+    await told(process, readings=registers(world, 15_000, ahead=ahead))
     assert await end_of(world, "r1") == (DeliveryState.DONE, Confirmation.TOKEN_LOG)
     assert await end_of(world, "r2") == (OPEN, None)
 
