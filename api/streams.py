@@ -6,7 +6,7 @@ again when the outbox was put in order in this process, else every second.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -86,7 +86,7 @@ class Streams:
                     yield self._frame(one)
                     told_s = clock()
                 # What the filter left out is done with: a resume need not go back before it.
-                cursor = page[-1].cursor if len(page) == PAGE else max(cursor, span.newest)
+                cursor = scanned_to(cursor, page, span, full=len(page) == PAGE)
                 if len(page) < PAGE:
                     await self._ordered.wait(LOOK_EVERY)
                 if clock() - told_s >= self._heartbeat_s:
@@ -114,6 +114,12 @@ class Streams:
             yield
         finally:
             self.open -= 1
+
+
+def scanned_to(cursor: int, page: Sequence[Announced], span: Span, *, full: bool) -> int:
+    """Up to where a reader has seen everything; `span` was read before the page."""
+    last = page[-1].cursor if page else cursor
+    return last if full else max(last, span.newest)
 
 
 def require_kept(cursor: int, span: Span) -> None:

@@ -10,6 +10,7 @@ from datetime import timedelta
 
 from headend.errors import Stale, StoreDown
 from headend.ports import Clock
+from headend.posting import give_up_all
 from headend.store import Store
 from headend.webhooks import WebhookState
 
@@ -60,5 +61,4 @@ async def _give_up_paused(store: Store, clock: Clock) -> None:
         hooks = await tx.webhooks.all(None)
     for hook in hooks:
         if hook.state is WebhookState.PAUSED:
-            async with store.begin() as tx:
-                await tx.postings.give_up(hook.id, now=clock.now(), detail=PAUSED_ALL_ALONG)
+            await give_up_all(store, hook.id, now=clock.now(), detail=PAUSED_ALL_ALONG)

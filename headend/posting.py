@@ -31,6 +31,8 @@ from headend.webhooks import (
 LOOK_EVERY = timedelta(seconds=1)
 STORE_PAUSE_S = 2.0
 ORDER_BATCH = 200
+# What is announced within a moment is put in order together: one commit for all of it.
+GATHER_S = 0.05
 # So many receivers at once, and so many messages at once to each.
 LANES = 100
 WIDTH = 8
@@ -82,6 +84,7 @@ class PostOffice:
                 except (Stale, StoreDown):
                     await asyncio.sleep(STORE_PAUSE_S)
                 await self._ports.announced.wait(self._look_every)
+                await asyncio.sleep(GATHER_S)
 
     async def order(self) -> int:
         """Give cursors to all that is committed, and post it; how many."""
@@ -120,12 +123,20 @@ class PostOffice:
             self._lanes.discard(webhook.id)
 
     async def _tell_some(self, webhook: Webhook) -> Webhook | None:
-        """Tell what is due; the webhook to go on with, or None."""
+        """Tell what is due; the webhook to go on with, or None.
+
+        It is read again each time: it may be paused, moved, removed, or have another secret by now.
+        """
         now = self._ports.clock.now()
         lease_id = self._ports.chance.ident(now)
-        # One that fails is asked with one message whether it is back.
-        width = 1 if webhook.health.failures else WIDTH
         async with self._ports.store.begin() as tx:
+            current = await tx.webhooks.find(webhook.tenant, webhook.id)
+            if current is None or current.state is not WebhookState.ACTIVE:
+                return None
+            # What is well is not noted each time, so how it does is known best by its lane.
+            webhook = replace(current, health=_known_best(webhook.health, current.health))
+            # One that fails is asked with one message whether it is back.
+            width = 1 if webhook.health.failures else WIDTH
             taken = await tx.postings.take(
                 webhook.id, now=now, lease_id=lease_id, lease_until=now + self._lease, limit=width
             )
@@ -168,18 +179,29 @@ class PostOffice:
                 await tx.postings.save(after, lease_id=lease_id)
             if worth_noting(webhook.health, health):
                 await tx.webhooks.note(webhook.id, health)
-            since = health.failing_since
-            if since is not None and now - since >= self._give_up_after:
-                await tx.postings.give_up(webhook.id, now=now, detail=DEAD_ALL_ALONG)
             gone = any(reply.gone for reply in replies)
             if gone:
                 await _pause(tx, webhook, now=now)
+        since = health.failing_since
+        if since is not None and now - since >= self._give_up_after:
+            await give_up_all(self._ports.store, webhook.id, now=now, detail=DEAD_ALL_ALONG)
         resting = health.rest_until is not None and health.rest_until > now
         return None if gone or resting else replace(webhook, health=health)
 
 
 DEAD_ALL_ALONG = "its receiver was dead all the time"
 NOTE_EVERY = timedelta(minutes=1)
+GIVE_UP_BATCH = 1000
+
+
+async def give_up_all(store: Store, webhook_id: str, *, now: datetime, detail: str) -> None:
+    """Everything that is past its time becomes dead letters, a batch a transaction."""
+    some = GIVE_UP_BATCH
+    while some == GIVE_UP_BATCH:
+        async with store.begin() as tx:
+            some = await tx.postings.give_up(
+                webhook_id, now=now, detail=detail, limit=GIVE_UP_BATCH
+            )
 
 
 def message_id(webhook_id: str, cursor: int) -> str:
@@ -215,6 +237,11 @@ def health_after(
     )
     waits = [reply.retry_after for reply in replies if reply.retry_after is not None]
     return after.resting(now + _bounded(max(waits))) if waits else after
+
+
+def _known_best(by_lane: Health, stored: Health) -> Health:
+    """The lane's own word, unless somebody let the receiver begin anew."""
+    return by_lane if stored.failures or not by_lane.failures else stored
 
 
 def worth_noting(before: Health, after: Health) -> bool:

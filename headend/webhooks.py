@@ -237,7 +237,7 @@ class Postings(Protocol):
     async def save(self, posting: Posting, *, lease_id: str) -> bool:
         """What became of a leased one; False when the lease is another's by now."""
 
-    async def give_up(self, webhook_id: str, *, now: datetime, detail: str) -> int:
+    async def give_up(self, webhook_id: str, *, now: datetime, detail: str, limit: int) -> int:
         """Those pending and past their time are dead, whether they were tried or not. Count."""
 
     async def dead(self, webhook_id: str, *, after: int, limit: int) -> Sequence[DeadLetter]:

@@ -229,12 +229,13 @@ class MemoryPostings:
         self._view.put((posting.webhook_id, posting.cursor), posting)
         return True
 
-    async def give_up(self, webhook_id: str, *, now: datetime, detail: str) -> int:
-        past = [
+    async def give_up(self, webhook_id: str, *, now: datetime, detail: str, limit: int) -> int:
+        ended = (
             one
             for one in self._view.walk("pending", webhook_id)
             if one.give_up_at <= now and (one.lease_until is None or one.lease_until <= now)
-        ]
+        )
+        past = list(islice(ended, limit))
         for one in past:
             dead = replace(
                 one,

@@ -49,12 +49,11 @@ class ReceiverRules:
         addresses = addresses_in(host)
         if parts.scheme == "http" and not (self.plain_http or _all_loopback(addresses)):
             raise _refused("over http:// anybody reads it; use https://")
-        for address in addresses:
-            if not self.may_reach(address):
-                raise _refused(
-                    f"{address} is no public address; outbox.private_receivers in the settings"
-                    " can allow its network"
-                )
+        if addresses and not any(map(self.may_reach, addresses)):
+            raise _refused(
+                f"{addresses[0]} is no public address; outbox.private_receivers in the settings"
+                " can allow its network"
+            )
 
 
 def addresses_in(host: str) -> Sequence[Address]:

@@ -88,7 +88,6 @@ _POST = new_only(postings)
 _AFTER = (
     select(announcements)
     .where(_c.tenant == bindparam("tenant_"), _c.cursor > bindparam("cursor_"))
-    .order_by(_c.cursor)
     .limit(bindparam("limit_"))
 )
 _OLD = (
@@ -179,7 +178,10 @@ class SqlOutbox:
     async def after(
         self, tenant: TenantId, cursor: int, where: StreamFilter, *, limit: int
     ) -> Sequence[Announced]:
-        statement = _AFTER.where(*_conditions(where))
+        # In the order of its sequence a meter's own index finds them; it is that of the stream.
+        of_one = where.drn is not None or where.sequence is not None
+        order = _c.sequence if of_one else _c.cursor
+        statement = _AFTER.where(*_conditions(where)).order_by(order)
         keys = {"tenant_": tenant, "cursor_": cursor, "limit_": limit}
         return [announced_of(row) for row in await self._run.rows(statement, keys)]
 

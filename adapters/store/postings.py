@@ -67,14 +67,20 @@ _ANNOUNCED = select(announcements).where(
 _SAVE = update(postings).where(
     _WEBHOOK, _c.cursor == bindparam("cursor_"), _c.lease_id == bindparam("lease")
 )
-_GIVE_UP = (
-    update(postings)
+_past = (
+    select(_c.cursor)
     .where(
         _WEBHOOK,
         PENDING,
         _c.give_up_at <= _NOW,
         or_(_c.lease_until.is_(None), _c.lease_until <= _NOW),
     )
+    .limit(_LIMIT)
+    .with_for_update(skip_locked=True)
+)
+_GIVE_UP = (
+    update(postings)
+    .where(_WEBHOOK, _c.cursor.in_(bindparam("cursors", expanding=True)), PENDING)
     .values(state=PostingState.DEAD, ended_at=_NOW, detail=bindparam("why"))
 )
 _DEAD = (
@@ -99,10 +105,9 @@ _BACKLOGS = (
     select(
         _c.webhook_id,
         func.count(case((PENDING, 1))).label("pending"),
-        func.min(case((PENDING, announcements.c.at))).label("oldest_at"),
+        func.min(case((PENDING, _c.cursor))).label("oldest"),
         func.count(case((DEAD, 1))).label("dead"),
     )
-    .join_from(postings, announcements, announcements.c.cursor == _c.cursor)
     .where(KEPT)
     .group_by(_c.webhook_id)
     .order_by(_c.webhook_id)
@@ -157,8 +162,12 @@ class SqlPostings:
         statement = _SAVE.values(**changing, lease_id=posting.lease_id)
         return await self._run.changed(statement, keys) > 0
 
-    async def give_up(self, webhook_id: str, *, now: datetime, detail: str) -> int:
-        return await self._run.changed(_GIVE_UP, {"webhook": webhook_id, "now": now, "why": detail})
+    async def give_up(self, webhook_id: str, *, now: datetime, detail: str, limit: int) -> int:
+        keys = {"webhook": webhook_id, "now": now}
+        found = [row.cursor for row in await self._run.rows(_past, {**keys, "limit_": limit})]
+        if not found:
+            return 0
+        return await self._run.changed(_GIVE_UP, {**keys, "cursors": found, "why": detail})
 
     async def dead(self, webhook_id: str, *, after: int, limit: int) -> Sequence[DeadLetter]:
         keys = {"webhook": webhook_id, "after": after, "limit_": limit}
@@ -191,9 +200,12 @@ class SqlPostings:
 
     async def backlogs(self, tenant: TenantId | None) -> Sequence[Backlog]:
         statement = _BACKLOGS if tenant is None else _BACKLOGS.where(_c.tenant == tenant)
+        rows = await self._run.rows(statement, {})
+        oldest = [row.oldest for row in rows if row.oldest is not None]
+        found = await self._run.rows(_ANNOUNCED, {"cursors": oldest}) if oldest else ()
+        said_at = {row.cursor: row.at for row in found}
         return [
-            Backlog(row.webhook_id, row.pending, row.oldest_at, row.dead)
-            for row in await self._run.rows(statement, {})
+            Backlog(row.webhook_id, row.pending, said_at.get(row.oldest), row.dead) for row in rows
         ]
 
     async def prune(self, *, delivered_before: datetime, dead_before: datetime, limit: int) -> int:

@@ -13,7 +13,7 @@ from api.documenting import explained
 from api.head_end import Desks
 from api.problems import TooBusy
 from api.routes.forms import Told
-from api.streams import require_kept
+from api.streams import require_kept, scanned_to
 from headend import refusals
 from headend.cloud_events import cloud_event
 from headend.meters import parse_drn
@@ -102,7 +102,7 @@ async def list_events_after(
         items=[
             CloudEventTold.model_validate(cloud_event(one, desks.event_source)) for one in items
         ],
-        after=items[-1].cursor if more else max(cursor, span.newest),
+        after=scanned_to(cursor, items, span, full=more),
         more=more,
     )
 

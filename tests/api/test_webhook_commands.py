@@ -144,7 +144,7 @@ async def test_check_tells_of_dead_receivers(settings: Settings):
     assert "410 Gone" in said[gone.id][1]
     assert said[late.id][1].startswith("1 events wait, since")
     async with open_store(settings) as store, store.begin() as tx:
-        await tx.postings.give_up(late.id, now=now, detail="dead")
+        await tx.postings.give_up(late.id, now=now, detail="dead", limit=9)
     assert (
         "1 dead letters" in (await findings(settings))[f"webhook {late.id} of tenant {TENANT}"][1]
     )

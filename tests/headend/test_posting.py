@@ -403,3 +403,37 @@ async def test_a_secret_never_prints():
         Message(url=made.webhook.url, id="1", at=world.clock.now(), body=b"", secrets=(b"hidden",))
     )
     assert "hidden" not in repr(message)
+
+
+async def test_what_people_change_holds_from_the_next_message_on():
+    """A lane with much to tell is paused, moved and given another secret in the middle."""
+    world = World()
+    made = await world.desk.add(TENANT, WebhookOrder(url="https://a.example/"))
+    ident = made.webhook.id
+    await world.say(*[1] * 50)
+    async with world.running():
+        await until(lambda: len(world.taken) >= 5, within_s=30)
+        await world.desk.change(TENANT, ident, WebhookOrder(state=WebhookState.PAUSED))
+        await asyncio.sleep(1)
+        count = len(world.taken)
+        await asyncio.sleep(10)
+        assert len(world.taken) == count < 50
+        rotated = await world.desk.rotate(TENANT, ident, old_for=timedelta(0))
+        moved = WebhookOrder(url="https://b.example/", state=WebhookState.ACTIVE)
+        await world.desk.change(TENANT, ident, moved)
+        await until(lambda: len(world.taken) == 50, within_s=60)
+    assert {message.url for message in world.taken[count:]} == {"https://b.example/"}
+    assert {_text(message.secrets[0]) for message in world.taken[count:]} == {rotated.secret}
+
+
+async def test_a_webhook_removed_in_the_middle_is_told_no_more():
+    world = World()
+    hook = await world.hook()
+    await world.say(*[1] * 50)
+    async with world.running():
+        await until(lambda: len(world.taken) >= 5, within_s=30)
+        await world.desk.remove(TENANT, hook.id)
+        await asyncio.sleep(1)
+        count = len(world.taken)
+        await asyncio.sleep(10)
+    assert len(world.taken) == count < 50

@@ -98,6 +98,7 @@ def test_networks_of_the_settings_are_allowed_too(address):
 
 def test_plain_http_is_for_this_machine_or_by_setting():
     AT_HOME.require_usable("http://127.0.0.1:9000/")
+    AT_HOME.require_usable("http://localhost:9000/")
     with pytest.raises(ReceiverRefused, match="https"):
         AT_HOME.require_usable("http://10.20.1.1/")
     with pytest.raises(ReceiverRefused, match="https"):

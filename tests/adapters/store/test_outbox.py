@@ -283,8 +283,9 @@ async def test_what_a_dead_receiver_never_took_is_given_up_together(store):
     await say(store, an_announcement(), an_announcement(drn=a_drn(2)))
     await order(store)
     async with store.begin() as tx:
-        assert await tx.postings.give_up(webhook.id, now=SOON, detail="dead") == 0
-        assert await tx.postings.give_up(webhook.id, now=LATER, detail="dead") == 2
+        assert await tx.postings.give_up(webhook.id, now=SOON, detail="-", limit=9) == 0
+        assert await tx.postings.give_up(webhook.id, now=LATER, detail="-", limit=1) == 1
+        assert await tx.postings.give_up(webhook.id, now=LATER, detail="-", limit=9) == 1
         (backlog,) = await tx.postings.backlogs(TENANT)
     assert (backlog.pending, backlog.dead, backlog.oldest_at) == (0, 2, None)
 
