@@ -129,7 +129,8 @@ def _missing_milli(signs: SupplySigns, cause: DarkCause | None) -> int | None:
     if cause not in _CREDIT_MENDS or signs.credit_milli is None or signs.reconnect_milli is None:
         return None
     # Without a threshold any credit above nothing closes the contacts.
-    return max(signs.reconnect_milli, 1) - signs.credit_milli
+    missing = max(signs.reconnect_milli, 1) - signs.credit_milli
+    return missing if missing > 0 else None  # it says so with credit enough: what, nobody knows
 
 
 def _proof(signs: SupplySigns, cause: DarkCause | None) -> SupplyProof | None:

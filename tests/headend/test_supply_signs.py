@@ -99,6 +99,13 @@ def test_voltage_or_current_behind_the_contacts_proves_light_and_contacts_only_s
     assert judge_supply(replace(OPEN, load_mv=V230), NOW).proof is None
 
 
+def test_a_meter_that_is_out_of_credit_with_credit_enough_lacks_nothing_that_can_be_told():
+    told = frozenset({DarkCause.OUT_OF_CREDIT})
+    signs = replace(OPEN, told=told, credit_milli=10_000, reconnect_milli=5_000)
+    assert judge_supply(signs, NOW).cause is DarkCause.OUT_OF_CREDIT
+    assert judge_supply(signs, NOW).missing_milli is None
+
+
 maybe = st.none() | st.integers(-(10**9), 10**9)
 volts = st.none() | st.integers(0, 400_000)
 any_signs = st.builds(
