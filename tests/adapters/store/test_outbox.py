@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
+from adapters.store.statements import Statements
 from headend.occurrences import Occurrence
 from headend.outbox import Span, StreamFilter, announce
 from headend.webhooks import HOLD_TRIES, PausedBy, PostingState, SealedSecret, WebhookState
@@ -182,6 +183,24 @@ async def test_a_stream_is_filtered(store):
     assert await found(drn=lit.drn, sequence=2) == [dark]
     assert [one.announcement for one in await stream(store, cursor=2)] == [other]
     assert len(await stream(store, limit=2)) == 2
+
+
+async def test_whatever_a_transaction_says_costs_two_statements(sql_store, monkeypatch):
+    statements = []
+    execute = Statements._execute
+
+    async def counted(self, statement, parameters):
+        statements.append(statement)
+        return await execute(self, statement, parameters)
+
+    monkeypatch.setattr(Statements, "_execute", counted)
+    await say(sql_store, an_announcement())
+    assert len(statements) == 2
+    await say(sql_store, *(an_announcement(drn=a_drn(serial)) for serial in (1, 2, 3, 1, 2)))
+    assert len(statements) == 4
+    async with sql_store.begin():
+        pass
+    assert len(statements) == 4
 
 
 # --- postings -----------------------------------------------------------------------------------
