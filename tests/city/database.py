@@ -128,8 +128,14 @@ class Turn:
                 return
 
     def drop(self, life: Life) -> None:
-        """The connection of a process is gone: so are its transaction and its place."""
+        """The connection of a process is gone: so are its transaction and its place.
+
+        One that only hung hears of it once it goes on; one without an answer would wait for ever.
+        """
+        gone = [place for hold, place in self._waiting if hold.life is life and not place.done()]
         self._waiting = deque(place for place in self._waiting if place[0].life is not life)
+        for place in gone if not life.dead else ():
+            place.set_exception(StoreDown("the server has ended the transaction"))
         if self.holder is not None and self.holder.life is life:
             self.give_back(self.holder)
 
@@ -203,12 +209,14 @@ class Client:
 class Watched(MemoryTransaction):
     """A transaction whose changes can be told apart by table."""
 
+    def __init__(self, tables: Mapping[str, Table[Any, Any]], *, reads_only: bool = False) -> None:
+        super().__init__(tables, reads_only=reads_only)
+        self._by_name: dict[str, Any] = {}
+
     def named(self) -> "list[tuple[str, Any]]":
         return [(name, self._by_name[name]) for name in WATCHED if name in self._by_name]
 
     def _view(self, name: str) -> Any:
         view = super()._view(name)
-        if "_by_name" not in self.__dict__:
-            self._by_name: dict[str, Any] = {}
         self._by_name[name] = view
         return view
