@@ -29,6 +29,7 @@ _ANSWERS = frozenset(
         Fact.ACCEPTED,
         Fact.SEEN,
         Fact.USED,
+        Fact.USED_BY_ANOTHER,
         Fact.REFUSED,
         Fact.NOT_READY,
         Fact.LOCKED_OUT,

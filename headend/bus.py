@@ -28,6 +28,7 @@ from headend.ports import Chance, Clock, Driver
 from headend.recharges import Recharge
 from headend.rekeying import change_first, credit_first, half_set_of_another
 from headend.store import Leased, Store
+from headend.used_tokens import whose_was_used
 
 # One conversation may take this long; the slowest wire needs 48 s (a PLC token at night).
 CONVERSATION_S = 60.0
@@ -270,6 +271,7 @@ class Bus:
                 return None
             ours = current.lease_id == sent.lease_id
             outcome = outcome.once_out(before=sent.out, after=current.out)
+            outcome = await whose_was_used(tx, current, outcome, now=now)
             if not ours and outcome.fact not in _TRUTHS:
                 record = attempt_of(sent, outcome, DeliveryMethod.REMOTE, started_at, now)
                 await tx.attempts.add(record)
@@ -339,7 +341,7 @@ def _sold(recharge: Recharge | None) -> Sold:
 
 
 # What the meter itself said counts, even when the lease has passed to another worker.
-_TRUTHS = frozenset({Fact.ACCEPTED, Fact.SEEN, Fact.USED, Fact.REFUSED})
+_TRUTHS = frozenset({Fact.ACCEPTED, Fact.SEEN, Fact.USED, Fact.USED_BY_ANOTHER, Fact.REFUSED})
 
 
 def _late(outcome: Outcome) -> Outcome:

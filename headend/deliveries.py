@@ -67,6 +67,7 @@ class Fact(StrEnum):
     UNSUPPORTED = "unsupported"
     MISCONFIGURED = "misconfigured"
     USED = "used"
+    USED_BY_ANOTHER = "used_by_another"
     REFUSED = "refused"
     SEEN = "seen"
     HANDED = "handed"
@@ -115,6 +116,7 @@ NEXT: Mapping[tuple[DeliveryState, Fact], _Target] = {
     (_S, Fact.UNSUPPORTED): _To.BACK,
     (_S, Fact.MISCONFIGURED): _To.BACK,
     (_S, Fact.USED): _To.USED,
+    (_S, Fact.USED_BY_ANOTHER): DeliveryState.UNRESOLVED,
     (_S, Fact.REFUSED): _To.LOST,
     # The worker looked once more before sending, and the command is no longer wanted.
     (_S, Fact.UNWANTED): _To.UNWANTED,
@@ -123,6 +125,7 @@ NEXT: Mapping[tuple[DeliveryState, Fact], _Target] = {
     (_S, Fact.KEY_MISMATCH): _To.LOST,
     # A meter's answer may come after we stopped waiting for it.
     (_U, Fact.USED): _To.USED,
+    (_U, Fact.USED_BY_ANOTHER): DeliveryState.UNRESOLVED,
     (_U, Fact.REFUSED): _To.LOST,
     # A person wants the meter asked once more.
     (DeliveryState.UNRESOLVED, Fact.ASK_AGAIN): _U,

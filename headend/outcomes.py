@@ -16,6 +16,7 @@ from headend.evidence import Evidence
 from headend.outbox import announce
 from headend.polling import SUPPLY_LOOK_FIRST_S
 from headend.quantities import Amount
+from headend.readings import Reading
 from headend.recharges import UNLIT_STATES, Recharge, settle
 from headend.store import Transaction
 from headend.supply import Supply
@@ -31,7 +32,8 @@ class Outcome:
     """What came of one try. `token_id`: the token it concerns, if any; `detail` has no secrets.
 
     `until` ends a wait that the fact asks for. `log_absent`: the meter's token log was read first
-    and did not hold the token; `evidence` is what was seen on the way.
+    and did not hold the token; `evidence` is what was seen on the way; `readings` are the meter's
+    registers after it called the token used.
     """
 
     fact: Fact
@@ -42,6 +44,7 @@ class Outcome:
     until: datetime | None = None
     log_absent: bool = False
     evidence: tuple[Evidence, ...] = ()
+    readings: tuple[Reading, ...] = ()
     detail: str = ""
 
     @property

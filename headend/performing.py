@@ -174,6 +174,8 @@ async def _enter(entering: _Entering, leased: Leased) -> Outcome:
         )
         outcome = await _evidence(entering, token, outcome, expected)
     attempting.outcome = outcome
+    if outcome.fact is Fact.USED and leased.delivery.out and Capability.CREDIT_REGISTER in can:
+        attempting.outcome = outcome = await _with_registers(session, outcome)
     return await _with_supply(session, can, outcome)
 
 
@@ -264,6 +266,14 @@ async def _evidence(
     if remembered is None:
         return used
     return _remembered(token, remembered, expected) or used
+
+
+async def _with_registers(session: Session, used: Outcome) -> Outcome:
+    """Whether the credit is in may be told by the registers, where the log no longer does."""
+    try:
+        return replace(used, readings=tuple(await session.read()))
+    except WireError:
+        return used
 
 
 async def _with_supply(session: Session, can: Capability, outcome: Outcome) -> Outcome:

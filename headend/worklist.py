@@ -70,7 +70,7 @@ class Work:
         match self.delivery.stopped_by:
             case Fact.REFUSED:
                 return WorkCause.REFUSED
-            case Fact.USED:
+            case Fact.USED | Fact.USED_BY_ANOTHER:
                 return WorkCause.USED_BY_ANOTHER
             case Fact.KEY_MISMATCH:
                 return WorkCause.KEY_MISMATCH

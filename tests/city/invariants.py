@@ -39,7 +39,7 @@ class Judge:
     """Judges one run. `open` are the deliveries and recharges that are not at their end.
 
     `doubtful` counts what is said to be in a meter, and is not, on the word "used" alone: the
-    head-end names that confirmation as what it is, and proves it by the registers later.
+    head-end names that confirmation as what it is, where neither log nor registers could tell.
     """
 
     def __init__(

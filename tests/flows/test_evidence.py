@@ -6,12 +6,17 @@ from decimal import Decimal
 
 import pytest
 
-from headend.deliveries import Confirmation, Delivery, DeliveryState
+from headend.deliveries import Confirmation, Delivery, DeliveryState, Fact
 from headend.meters import Drn
+from headend.outcomes import Outcome, write_outcome
+from headend.pages import Cursor
 from headend.ports import Report, TokenSeen
 from headend.readings import Reading, ReadingType
 from headend.supply_groups import Reveal
 from headend.tokens import Token, TokenOutcome, TokenResult
+from headend.used_tokens import whose_was_used
+from headend.worklist import Way, WorkCause
+from headend.worklist_desk import work_of
 from tests.fakes import MemoryStore
 from tests.flows.world import BUS, TENANT, Process, World, order
 
@@ -38,6 +43,16 @@ async def sold(world: World, process: Process, ident: str) -> Token:
         (token,) = await tx.tokens.of(delivery.id, TENANT)
     await asyncio.sleep(60)
     return token
+
+
+async def lease(world: World) -> str | None:
+    """A bus takes the next delivery; returns whose."""
+    now = world.clock.now()
+    async with world.store.begin() as tx:
+        (leased,) = await tx.deliveries.take_next(
+            BUS, now=now, lease_id="l", lease_until=now + timedelta(seconds=75), limit=1
+        )
+    return leased.delivery.recharge_id
 
 
 async def told(process: Process, *tokens: TokenSeen, readings: tuple[Reading, ...] = ()) -> None:
@@ -101,12 +116,7 @@ async def test_the_register_shows_nothing_while_another_token_is_being_entered(w
     await told(process, readings=registers(world, 5_000))
     await asyncio.sleep(60)
     await process.desk.recharge(order("r1", DRN))
-    now = world.clock.now()
-    async with world.store.begin() as tx:
-        leased = await tx.deliveries.take_next(
-            BUS, now=now, lease_id="l", lease_until=now + timedelta(seconds=75), limit=1
-        )
-    assert [one.delivery.recharge_id for one in leased] == ["r1"]
+    assert await lease(world) == "r1"
     await sold(world, process, "r2")  # of the same amount
     await told(process, readings=registers(world, 15_000))
     assert await end_of(world, "r2") == (OPEN, None)
@@ -134,3 +144,61 @@ async def test_the_register_shows_a_sale_that_was_the_only_one(world):
     await sold(world, process, "r1")
     await told(process, readings=registers(world, 15_000))
     assert await end_of(world, "r1") == (DeliveryState.DONE, Confirmation.CREDIT_REGISTER)
+
+
+# --- used, and the log does not tell whose it was -----------------------------------------------
+
+
+async def used(world: World, ident: str, credit_milli: int) -> Fact:
+    """The meter calls the token used, and these are its registers then."""
+    delivery = await world.delivery_of(ident)
+    assert delivery is not None
+    echo = TokenOutcome(result=TokenResult.USED_ERROR)
+    now = world.clock.now()
+    async with world.store.begin() as tx:
+        (token,) = await tx.tokens.of(delivery.id, TENANT)
+        seen = registers(world, credit_milli)
+        outcome = Outcome(fact=Fact.USED, token_id=token.id, echo=echo, readings=seen)
+        judged = await whose_was_used(tx, delivery, outcome, now=now)
+        await write_outcome(tx, delivery, judged, now=now, spread=0.0)
+    return judged.fact
+
+
+async def sold_and_sent(world: World, process: Process, ident: str) -> None:
+    await told(process, readings=registers(world, 5_000))
+    await asyncio.sleep(60)
+    await sold(world, process, ident)
+    await lease(world)
+
+
+async def test_used_without_credit_in_the_registers_was_anothers(world):
+    await sold_and_sent(world, world.process(), "r1")
+    assert await used(world, "r1", 5_000) is Fact.USED_BY_ANOTHER
+    assert await end_of(world, "r1") == (DeliveryState.UNRESOLVED, None)
+    async with world.store.look() as tx:
+        (waiting,) = (await tx.worklist.page(TENANT, Cursor())).items
+        work = await work_of(tx, waiting)
+    assert work.cause is WorkCause.USED_BY_ANOTHER
+    assert Way.ASK_AGAIN in work.ways(world.clock.now())
+
+
+async def test_used_with_the_credit_in_the_registers_was_ours(world):
+    await sold_and_sent(world, world.process(), "r1")
+    assert await used(world, "r1", 15_000) is Fact.SEEN
+    assert await end_of(world, "r1") == (DeliveryState.DONE, Confirmation.CREDIT_REGISTER)
+
+
+async def test_used_with_registers_that_cannot_tell_is_named_as_what_it_is(world):
+    process = world.process()
+    await sold_and_sent(world, process, "r1")
+    assert await used(world, "r1", 8_300) is Fact.USED
+    assert await end_of(world, "r1") == (DeliveryState.DONE, Confirmation.USED)
+
+
+async def test_credit_that_another_sale_explains_proves_nothing(world):
+    process = world.process()
+    await sold_and_sent(world, process, "r1")
+    second = await sold(world, process, "r2")  # of the same amount
+    taken = TokenOutcome(result=TokenResult.ACCEPT, tid=second.tid, amount=Decimal(10))
+    await told(process, TokenSeen(outcome=taken))
+    assert await used(world, "r1", 15_000) is Fact.USED

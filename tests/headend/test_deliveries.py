@@ -66,6 +66,7 @@ NEVER_OUT = {
     (S, Fact.UNSUPPORTED): W,
     (S, Fact.MISCONFIGURED): W,
     (S, Fact.USED): N,
+    (S, Fact.USED_BY_ANOTHER): N,
     (S, Fact.REFUSED): F,
     (S, Fact.UNWANTED): C,
     (S, Fact.HELD): W,
@@ -79,6 +80,7 @@ NEVER_OUT = {
     # by an answer that came after its row had been set back by hand: still the meter's word
     (U, Fact.LEASED): S,
     (U, Fact.USED): N,
+    (U, Fact.USED_BY_ANOTHER): N,
     (U, Fact.REFUSED): F,
     (U, Fact.EXPIRED): F,
 }

@@ -28,7 +28,7 @@ from headend.meters import (
 )
 from headend.performing import Attempting, Sold, perform
 from headend.quantities import Currency, Unit, Units
-from headend.readings import Reading
+from headend.readings import Reading, ReadingType
 from headend.store import Leased
 from headend.supply import Contacts, ControlState, Supply, SupplyAction, SupplyReason
 from headend.tokens import Token, TokenOutcome, TokenPurpose, TokenResult
@@ -222,6 +222,50 @@ async def test_used_on_a_first_try_looks_for_no_evidence_as_the_digits_were_neve
     outcome = await outcome_of(session, leased())
     assert outcome.fact is Fact.USED
     assert "outcome" not in session.asked
+
+
+class Registers(Scripted):
+    """Its log is silent, its registers are there or not."""
+
+    def __init__(self, *, registers: object) -> None:
+        super().__init__(enter=said(TokenResult.USED_ERROR))
+        self.registers = registers
+
+    async def read(self) -> Sequence[Reading]:
+        return self.say("read", self.registers)  # type: ignore[return-value]
+
+
+CREDIT = Reading(
+    tenant=METER.tenant,
+    drn=METER.drn,
+    type=ReadingType.CREDIT_LEFT_MILLI,
+    value=5_000,
+    taken_at=NOW,
+    received_at=NOW,
+)
+
+
+async def test_where_the_log_no_longer_tells_whose_was_used_the_registers_are_read():
+    session = Registers(registers=(CREDIT,))
+    outcome = await outcome_of(session, leased(handed_at=NOW))
+    assert (outcome.fact, outcome.readings) == (Fact.USED, (CREDIT,))
+    assert session.asked == ["outcome", "enter", "outcome", "read", "supply"]
+
+
+async def test_without_a_doubt_or_a_credit_register_none_is_read():
+    undoubted = Registers(registers=())
+    outcomes = [await outcome_of(undoubted, leased())]
+    blind = Registers(registers=())
+    blind.can = ALL & ~Capability.CREDIT_REGISTER
+    outcomes.append(await outcome_of(blind, leased(handed_at=NOW)))
+    assert [one.fact for one in outcomes] == [Fact.USED, Fact.USED]
+    assert "read" not in undoubted.asked + blind.asked
+
+
+async def test_registers_that_do_not_answer_leave_it_used():
+    session = Registers(registers=NoAnswer("silent"))
+    outcome = await outcome_of(session, leased(handed_at=NOW))
+    assert (outcome.fact, outcome.readings) == (Fact.USED, ())
 
 
 async def test_used_after_a_hand_over_is_proved_by_the_token_log():
