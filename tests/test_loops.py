@@ -62,3 +62,12 @@ def test_waiting_for_nothing_is_an_error_and_no_hang():
     with pytest.raises(asyncio.CancelledError):
         loop.run_until_complete(task)
     loop.close()
+
+
+async def test_whoever_waits_for_next_to_nothing_again_and_again_comes_to_an_end():
+    loop = asyncio.get_running_loop()
+    until, rounds = loop.time() + 1e-9, 0
+    while (left_s := until - loop.time()) > 0:
+        await asyncio.sleep(left_s / 1_000)
+        rounds += 1
+        assert rounds < 100

@@ -13,13 +13,21 @@ from enum import Enum, auto
 from itertools import count
 from typing import Any
 
+from tests.loops import later_than
+
 # Whose steps these are; nobody's are the world's.
 LIFE: ContextVar["Life"] = ContextVar("LIFE")
 MANY_TASKS = 500
+# So many rounds of the loop at one moment of its time, and nothing will ever end them.
+ROUNDS_AT_ONCE = 1_000_000
 
 
 class Killed(BaseException):
     """The process is dead: nothing that it still tries has any effect."""
+
+
+class TimeStands(Exception):
+    """Something goes round without ever waiting."""
 
 
 class Being(Enum):
@@ -35,10 +43,14 @@ class _Blind(selectors.SelectSelector):
     """Sees no file; a wait of so many seconds moves the clock on by as many."""
 
     now = 0.0
+    rounds = 0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None:
             raise RuntimeError("every task waits and no timer is set: nothing would ever happen")
+        self.rounds = 0 if timeout > 0 else self.rounds + 1
+        if self.rounds > ROUNDS_AT_ONCE:
+            raise TimeStands(f"at {self.now} s")
         self.now += max(0.0, timeout)
         return []
 
@@ -87,6 +99,7 @@ class CityLoop(asyncio.SelectorEventLoop):
         *args: Any,
         context: Context | None = None,
     ) -> asyncio.TimerHandle:
+        when = later_than(self.time(), when)
         life = LIFE.get(None) if context is None else context.get(LIFE)
         if life is None:
             return super().call_at(when, callback, *args, context=context)

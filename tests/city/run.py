@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
+from multiprocessing import get_context
 
 from tests.city.city import Outcome, run
 from tests.city.site import Kind, Plan
@@ -20,6 +21,7 @@ from tests.city.site import Kind, Plan
 SEEDS, RECHARGES, METERS, BUSY_S = 20, 300, 12, 200.0
 PROGRESS_S = 5.0
 STORIES = 3
+RUNS_OF_A_PROCESS = 20
 
 
 @dataclass
@@ -81,7 +83,9 @@ def _outcomes(plans: Sequence[Plan], jobs: int) -> Iterator[Outcome]:
     if jobs == 1 or len(plans) == 1:
         yield from map(run, plans)
         return
-    with ProcessPoolExecutor(jobs) as pool:
+    # What a run leaves behind is not kept for the next ones for ever.
+    fresh = get_context("spawn")
+    with ProcessPoolExecutor(jobs, fresh, max_tasks_per_child=RUNS_OF_A_PROCESS) as pool:
         for done in as_completed([pool.submit(run, plan) for plan in plans]):
             yield done.result()
 
