@@ -7,13 +7,14 @@ which URL each bus is to be reached.
 import asyncio
 import csv
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
+from datetime import UTC, timedelta
 from functools import partial
 from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from adapters.simulators.dlt645_unit import Dlt645Unit
 from adapters.simulators.fleet_description import (
     DescriptionRefused,
     FleetDescription,
@@ -26,13 +27,17 @@ from adapters.simulators.modbus_server import SimulatedLine
 from adapters.simulators.modbus_units import ModbusUnit, Registers
 from adapters.simulators.mqtt_meter import MqttGateway
 from adapters.simulators.plate import UNIT_PRICE_MILLI, MeterSettings, Plate
-from adapters.simulators.rs485 import Rs485Line, rs485_line
+from adapters.simulators.read_out_unit import ReadOutUnit
+from adapters.simulators.rs485 import AnyStation, Rs485Line, manners_of, rs485_line
 from adapters.simulators.sdm_registers import EnergyMeter, SdmRegisters
 from adapters.simulators.sheet_registers import Sheet, SheetRegisters
+from adapters.simulators.stations import Dlt645Station, Habits, ModbusStation, ReadOutStation
 from adapters.simulators.stsm_registers import StsmRegisters
 from adapters.transport.address import SerialAddress
 from headend.meters import Service
 from headend.ports import Chance, Clock
+from protocols.dlt645.frame import ADDRESS_DIGITS
+from protocols.iec62056_21.characters import SPEEDS
 from protocols.sts.drn import Drn
 from protocols.sts.tables import EncryptionAlgorithm
 
@@ -56,7 +61,10 @@ COLUMNS = (
     "currency",
 )
 STSM, ENERGY, MQTT = "stsm", "eastron-sdm630", "amr-v1"
-PREPAID = {STSM, MQTT}
+DLT645, READ_OUT = "dlt645-2007", "iec62056-21"
+PREPAID = {STSM, MQTT, DLT645}
+# Says that the speed stays as it is (mode A); the port of a simulator does not change its own.
+SAME_SPEED = ":"
 # Tokens must be younger than the meter.
 AGE = timedelta(days=30)
 # Loads differ a little from meter to meter, and the same in every run.
@@ -72,7 +80,7 @@ class Fleet:
 
     `meters`, `energy_meters` (by meter number) and `gateways` (by name) are there at once; `buses`,
     bus name to URL, once it runs. Raises DescriptionRefused; entering raises OSError where a port
-    or device cannot be had. A line with physics needs `chance`.
+    or device cannot be had. A line with physics, or of several dialects, needs `chance`.
     """
 
     def __init__(
@@ -207,10 +215,47 @@ class Fleet:
             registers = partial(SheetRegisters, sheet=self._sheet(model))
             for _ in range(number):
                 self._add_energy_meter(units, model, description.name, registers)
-        if description.physics is None:
+        if description.physics is None and not description.mixed:
             return SimulatedLine(units, clock=self.clock)
-        assert self._chance is not None, "a line with physics needs chance"
-        return rs485_line(description.physics, units, clock=self.clock, chance=self._chance)
+        return self._shared(description, units)
+
+    def _shared(self, description: LineDescription, units: Mapping[int, ModbusUnit]) -> Rs485Line:
+        """A pair of wires, with the meters of other dialects beside those of Modbus."""
+        assert self._chance is not None, "wires need chance"
+        manners = manners_of(description.physics)
+        habits = Habits(manners, clock=self.clock, chance=self._chance)
+        stations: list[AnyStation] = [
+            ModbusStation(number, unit, habits) for number, unit in units.items()
+        ]
+        dlt645, read_out = description.dlt645_meters, description.iec62056_21_meters
+        stations += [Dlt645Station(self._dlt645_unit(description), habits) for _ in range(dlt645)]
+        stations += [
+            ReadOutStation(self._read_out_unit(description), habits) for _ in range(read_out)
+        ]
+        return rs485_line(description.physics, stations, chance=self._chance)
+
+    def _dlt645_unit(self, description: LineDescription) -> Dlt645Unit:
+        meter = self._meter(description.service)
+        address = meter.drn[-ADDRESS_DIGITS:].rjust(ADDRESS_DIGITS, "0")
+        self._list(
+            meter.plate.drn,
+            DLT645,
+            service=description.service,
+            bus=description.name,
+            address=address,
+        )
+        return Dlt645Unit(meter, address, zone=UTC)
+
+    def _read_out_unit(self, description: LineDescription) -> ReadOutUnit:
+        drn, energy = self._next_energy_meter()
+        self._list(
+            drn,
+            READ_OUT,
+            service=Service.ELECTRICITY,
+            bus=description.name,
+            address=drn.digits,
+        )
+        return ReadOutUnit(energy, drn.digits, speed_character=_speed_character(description))
 
     def _add_energy_meter(
         self,
@@ -219,11 +264,16 @@ class Fleet:
         bus: str,
         registers: Callable[[EnergyMeter], Registers],
     ) -> None:
-        unit, drn = len(units) + 1, self._next_drn()
-        energy = EnergyMeter(self.clock.now(), load=self._load(drn))
-        self.energy_meters[drn.digits] = energy
+        unit = len(units) + 1
+        drn, energy = self._next_energy_meter()
         units[unit] = ModbusUnit(registers(energy), energy, energy.faults)
         self._list(drn, model, service=Service.ELECTRICITY, bus=bus, address=str(unit))
+
+    def _next_energy_meter(self) -> tuple[Drn, EnergyMeter]:
+        drn = self._next_drn()
+        energy = EnergyMeter(self.clock.now(), load=self._load(drn))
+        self.energy_meters[drn.digits] = energy
+        return drn, energy
 
     def _sheet(self, model: str) -> Sheet:
         if model not in self._sheets:
@@ -283,19 +333,29 @@ class Fleet:
         return load + int(drn.serial) % 10 * LOAD_SPREAD if load else 0
 
 
+def _speed_character(description: LineDescription) -> str:
+    """What a read-out meter offers in its sign-on, such that the line keeps its speed."""
+    if description.way is Way.SERIAL:
+        return SAME_SPEED
+    baud = description.physics.baud if description.physics else SerialAddress(path="-").baud
+    return next((sign for sign, speed in SPEEDS.items() if speed == baud), SAME_SPEED)
+
+
 async def _open(description: LineDescription, line: SimulatedLine | Rs485Line) -> str:
     """Open a line and return its URL."""
-    if isinstance(line, Rs485Line):
-        return line.serve_terminal_url()
     host, port = description.host, description.port
     match description.way:
-        case Way.TCP:
-            return f"tcp://{host}:{await line.serve_tcp(host=host, port=port)}"
-        case Way.RTU_OVER_TCP:
-            return f"tcp://{host}:{await line.serve_rtu_over_tcp(host=host, port=port)}"
+        case Way.TERMINAL if isinstance(line, Rs485Line):
+            return line.serve_terminal_url()
         case Way.TERMINAL:
             return f"serial://{line.serve_terminal()}"
         case Way.SERIAL:
             assert description.device is not None, "checked with the description"
             await line.serve_serial(SerialAddress(path=description.device))
             return f"serial://{description.device}"
+        case _ if isinstance(line, Rs485Line):
+            return f"tcp://{host}:{await line.serve_tcp(host=host, port=port)}"
+        case Way.TCP:
+            return f"tcp://{host}:{await line.serve_tcp(host=host, port=port)}"
+        case Way.RTU_OVER_TCP:
+            return f"tcp://{host}:{await line.serve_rtu_over_tcp(host=host, port=port)}"

@@ -70,10 +70,11 @@ class PhysicsDescription(_Part, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class LineDescription(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One Modbus line.
+    """One line, of Modbus or of several dialects on one pair of wires.
 
     `device` is the port of way serial. STSM meters have unit ids from 1 on, energy meters follow,
-    and then those of `models`, a count for each model by its name. `physics` belongs to way
+    and then those of `models`, a count for each model by its name. DL/T 645 and IEC 62056-21
+    meters have addresses of their own and cannot be behind way tcp. `physics` belongs to way
     terminal; without it bytes take no time.
     """
 
@@ -85,8 +86,21 @@ class LineDescription(_Part, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     meters: Annotated[int, msgspec.Meta(ge=0, le=MAX_UNITS)] = 1
     energy_meters: Annotated[int, msgspec.Meta(ge=0, le=MAX_UNITS)] = 0
     models: dict[str, Annotated[int, msgspec.Meta(ge=1, le=MAX_UNITS)]] = {}
+    dlt645_meters: Annotated[int, msgspec.Meta(ge=0, le=MAX_UNITS)] = 0
+    iec62056_21_meters: Annotated[int, msgspec.Meta(ge=0, le=MAX_UNITS)] = 0
     service: Service = Service.ELECTRICITY
     physics: PhysicsDescription | None = None
+
+    @property
+    def mixed(self) -> bool:
+        """Other dialects than Modbus are spoken on it."""
+        return self.dlt645_meters + self.iec62056_21_meters > 0
+
+    @property
+    def units(self) -> int:
+        """How many meters it has."""
+        modbus = self.meters + self.energy_meters + sum(self.models.values())
+        return modbus + self.dlt645_meters + self.iec62056_21_meters
 
 
 class GatewayDescription(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -193,6 +207,11 @@ def _check(description: FleetDescription) -> None:
             raise DescriptionRefused(f"line {line.name}: a device belongs to way serial")
         if line.physics is not None and line.way is not Way.TERMINAL:
             raise DescriptionRefused(f"line {line.name}: physics belongs to way terminal")
-        if line.meters + line.energy_meters + sum(line.models.values()) > MAX_UNITS:
+        if line.mixed and line.way is Way.TCP:
+            raise DescriptionRefused(
+                f"line {line.name}: behind way tcp only Modbus is spoken; take rtu_over_tcp, "
+                "terminal or serial for other dialects"
+            )
+        if line.units > MAX_UNITS:
             raise DescriptionRefused(f"line {line.name}: at most {MAX_UNITS} units")
     description.vending_key()

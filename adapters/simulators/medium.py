@@ -57,7 +57,8 @@ class Heard:
 class Medium:
     """Wires of one speed. `stations` may change while it runs; `hear` is set by the master.
 
-    `flip_share` is the share of bits that flip. `echo`: the master hears itself.
+    `flip_share` is the share of bits that flip. `echo`: the master hears itself. Not `timed`:
+    characters take no time, and no frame follows another too closely.
     """
 
     def __init__(
@@ -67,7 +68,9 @@ class Medium:
         *,
         flip_share: float = 0.0,
         echo: bool = False,
+        timed: bool = True,
     ) -> None:
+        self._timed = timed
         self.stations: list[Station] = []
         self.hear: Hear = _nobody
         self.heard = Heard()
@@ -81,8 +84,9 @@ class Medium:
 
     def tune(self, address: SerialAddress) -> None:
         """Everybody on the wires speaks at another speed from now on."""
-        self.character_s = address.character_s
-        self.pause_s = 0.00175 if address.baud > 19200 else 38.5 / address.baud
+        pause_s = 0.00175 if address.baud > 19200 else 38.5 / address.baud
+        self.character_s = address.character_s if self._timed else 0.0
+        self.pause_s = pause_s if self._timed else 0.0
 
     def send(self, data: bytes) -> None:
         """The master talks."""
@@ -133,7 +137,7 @@ class Medium:
 
     def _deliver(self, talk: Talk) -> None:
         """Let the master hear it, piece by piece, as it comes in."""
-        size = max(1, int(PIECE_S / self.character_s))
+        size = max(1, int(PIECE_S / self.character_s)) if self._timed else len(talk.data) or 1
         for at in range(0, len(talk.data), size):
             end = min(at + size, len(talk.data))
             self._at(talk.start + end * self.character_s, partial(self._piece, talk, at, end))

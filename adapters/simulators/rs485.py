@@ -1,100 +1,44 @@
-"""An RS485 line of simulated meters, with the physics of its wires; in virtual time or on a
-pseudo-terminal in real time.
+"""An RS485 line of simulated meters of any dialect, with the physics of its wires; in virtual time,
+or in real time on a pseudo-terminal, a serial port, or as a transparent serial server.
 
-Each unit has a delay of its own and may be late, or dead; two units of one address both answer.
+Each station has a delay of its own and may be late, or dead; two of one address both answer.
 """
 
 import asyncio
 import os
 import tty
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from pymodbus.framer import FramerRTU
+from serial import Serial
+from serial_asyncio_fast import connection_for_serial
 
 from adapters.simulators.fleet_description import PhysicsDescription
 from adapters.simulators.medium import Medium, MediumEnd
-from adapters.simulators.modbus_units import WRITE_MULTIPLE, ModbusUnit
+from adapters.simulators.stations import Dlt645Station, Manners, ModbusStation, ReadOutStation
 from adapters.transport.address import Address, SerialAddress
 from adapters.transport.base import Transport
-from headend.ports import Chance, Clock
+from headend.ports import Chance
 
 CHUNK_BYTES = 1024
-RTU_LEAST_BYTES = 4
+LOOPBACK = "127.0.0.1"
+# What a serial server lets in; all of them hear the same wires.
+MAX_CONNECTIONS = 8
+# Who does not read what he hears loses it.
+UNREAD_MAX_BYTES = 64 * 1024
+# Of a line without physics: meters think for so long, and characters take no time.
+PLAIN_DELAY_S = 0.005
+
+AnyStation = ModbusStation | Dlt645Station | ReadOutStation
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Manners:
-    """How the units of a line answer: `delay_s` and up to `jitter_s` more, the `late_share` of
-    replies `late_s` later than that. `flip_share` of the bits flip; `echo`: the adapter hears
-    itself.
-    """
-
-    delay_s: float = 0.02
-    jitter_s: float = 0.0
-    late_share: float = 0.0
-    late_s: float = 0.0
-    flip_share: float = 0.0
-    echo: bool = False
-
-
-class ModbusStation:
-    """One Modbus unit on a medium. Its faults are those of the unit."""
-
-    def __init__(
-        self, address: int, unit: ModbusUnit, *, manners: Manners, clock: Clock, chance: Chance
-    ) -> None:
-        self.address = address
-        self.unit = unit
-        self.manners = manners
-        self._clock = clock
-        self._chance = chance
-
-    def hear(self, frame: bytes) -> tuple[float, bytes] | None:
-        """Satisfies `medium.Station`."""
-        if len(frame) < RTU_LEAST_BYTES or frame[0] != self.address or not _genuine(frame):
-            return None
-        pdu = self.unit.answer(frame[1:-2], self._clock.now())
-        if pdu is None:
-            return None
-        command = frame[1] == WRITE_MULTIPLE
-        faults = self.unit.faults
-        fate = faults.next_command_fate() if command else faults.next_fate()
-        if fate.lost:
-            return None
-        reply = bytes((self.address,)) + pdu
-        reply += FramerRTU.compute_CRC(reply).to_bytes(2)
-        if fate.garbled:
-            reply = reply[:-1] + bytes((reply[-1] ^ 1,))
-        return self._delay_s() + fate.delay_s, reply
-
-    def _delay_s(self) -> float:
-        manners = self.manners
-        delay_s = manners.delay_s + manners.jitter_s * self._chance.spread()
-        if manners.late_share and self._chance.spread() < manners.late_share:
-            delay_s += manners.late_s
-        return delay_s
-
-
-def _genuine(frame: bytes) -> bool:
-    return FramerRTU.compute_CRC(frame[:-2]) == int.from_bytes(frame[-2:])
-
-
-def rs485_line(
-    physics: PhysicsDescription,
-    units: Mapping[int, ModbusUnit],
-    *,
-    clock: Clock,
-    chance: Chance,
-) -> "Rs485Line":
-    """The line of a description, the last of its units dead if it says so."""
-    address = SerialAddress(path="-", baud=physics.baud, stop=physics.stop)
-    for number in sorted(units)[len(units) - physics.silent :]:
-        units[number].faults.silent = True
-    manners = Manners(
+def manners_of(physics: PhysicsDescription | None) -> Manners:
+    """How the meters of a described line behave; without physics they are quick and never late."""
+    if physics is None:
+        return Manners(delay_s=PLAIN_DELAY_S)
+    return Manners(
         delay_s=physics.delay_ms / 1000,
         jitter_s=physics.jitter_ms / 1000,
         late_share=physics.late_percent / 100,
@@ -102,30 +46,51 @@ def rs485_line(
         flip_share=physics.flips / 1e6,
         echo=physics.echo,
     )
-    return Rs485Line(address, units.items(), clock=clock, chance=chance, manners=manners)
+
+
+def rs485_line(
+    physics: PhysicsDescription | None,
+    stations: Sequence[AnyStation],
+    *,
+    chance: Chance,
+) -> "Rs485Line":
+    """The line of a description, the last of its stations dead if it says so."""
+    manners = manners_of(physics)
+    if physics is None:
+        plain = SerialAddress(path="-")
+        return Rs485Line(plain, stations, chance=chance, manners=manners, timed=False)
+    for station in stations[len(stations) - physics.silent :]:
+        station.faults.silent = True
+    address = SerialAddress(path="-", baud=physics.baud, stop=physics.stop)
+    return Rs485Line(address, stations, chance=chance, manners=manners)
 
 
 class Rs485Line:
-    """Meters on a pair of wires. Use as a context manager; leaving it closes every way in."""
+    """Meters on a pair of wires. Use as a context manager; leaving it closes every way in.
+
+    Not `timed`: characters take no time, as in tests of what is said and not of when.
+    """
 
     def __init__(
         self,
         address: SerialAddress,
-        units: Iterable[tuple[int, ModbusUnit]],
+        stations: Iterable[AnyStation],
         *,
-        clock: Clock,
         chance: Chance,
         manners: Manners | None = None,
+        timed: bool = True,
     ) -> None:
         manners = manners or Manners()
         self._address = address
-        self.medium = Medium(address, chance, flip_share=manners.flip_share, echo=manners.echo)
-        self.stations = [
-            ModbusStation(number, unit, manners=manners, clock=clock, chance=chance)
-            for number, unit in units
-        ]
+        self.medium = Medium(
+            address, chance, flip_share=manners.flip_share, echo=manners.echo, timed=timed
+        )
+        self.stations = list(stations)
         self.medium.stations += self.stations
+        self._timed = timed
         self._terminals: list[tuple[int, int]] = []
+        self._servers: list[asyncio.Server] = []
+        self._ways: set[WayIn] = set()
 
     async def __aenter__(self) -> Self:
         return self
@@ -155,8 +120,33 @@ class Rs485Line:
 
     def serve_terminal_url(self) -> str:
         """As `serve_terminal`, as an address with the settings of the line."""
-        port = self._address
-        return f"serial://{self.serve_terminal()}?baud={port.baud}&stop={port.stop}"
+        port, path = self._address, self.serve_terminal()
+        speed = f"?baud={port.baud}&stop={port.stop}" if self._timed else ""
+        return f"serial://{path}{speed}"
+
+    async def serve_tcp(self, *, host: str = LOOPBACK, port: int = 0) -> int:
+        """Be a transparent serial server; returns the port (0 takes a free one). Raises OSError."""
+        loop = asyncio.get_running_loop()
+        self.medium.hear = self._all_hear
+        server = await loop.create_server(lambda: WayIn(self.medium, self._ways), host, port)
+        self._servers.append(server)
+        bound: int = server.sockets[0].getsockname()[1]
+        return bound
+
+    async def serve_serial(self, address: SerialAddress) -> None:
+        """Be the meters on a real serial port. Raises OSError."""
+        port = await asyncio.to_thread(
+            Serial,
+            address.path,
+            baudrate=address.baud,
+            parity=address.parity,
+            stopbits=address.stop,
+            bytesize=address.bits,
+            timeout=0,
+        )
+        loop = asyncio.get_running_loop()
+        self.medium.hear = self._all_hear
+        await connection_for_serial(loop, lambda: WayIn(self.medium, self._ways), port)
 
     async def close(self) -> None:
         """Close every way in and drop what is on the wires."""
@@ -167,10 +157,53 @@ class Rs485Line:
             os.close(master)
             os.close(slave)
         self._terminals.clear()
+        for server in self._servers:
+            server.close()
+        for way in list(self._ways):
+            way.abort()
+        for server in self._servers:
+            await server.wait_closed()
+        self._servers.clear()
+
+    def _all_hear(self, data: bytes) -> None:
+        for way in tuple(self._ways):
+            way.hear(data)
 
     def _read(self, master: int) -> None:
         with suppress(BlockingIOError):
             self.medium.send(os.read(master, CHUNK_BYTES))
+
+
+class WayIn(asyncio.Protocol):
+    """A connection to the wires, or a port on them; beyond MAX_CONNECTIONS it is cut."""
+
+    def __init__(self, medium: Medium, ways: "set[WayIn]") -> None:
+        self._medium = medium
+        self._ways = ways
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._ways.add(self)
+        if len(self._ways) > MAX_CONNECTIONS:
+            transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._ways.discard(self)
+
+    def data_received(self, data: bytes) -> None:
+        self._medium.send(data)
+
+    def hear(self, data: bytes) -> None:
+        transport = self._transport
+        if transport is not None and transport.get_write_buffer_size() < UNREAD_MAX_BYTES:
+            transport.write(data)
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
 
 
 def _write(master: int, data: bytes) -> None:

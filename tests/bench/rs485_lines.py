@@ -14,8 +14,9 @@ from adapters.modbus.driver import ModbusDriver
 from adapters.modbus.line import ModbusLine
 from adapters.modbus.profile_files import load_profiles
 from adapters.simulators.modbus_units import ModbusUnit
-from adapters.simulators.rs485 import Manners, Rs485Line
+from adapters.simulators.rs485 import Rs485Line
 from adapters.simulators.sdm_registers import EnergyMeter, SdmRegisters
+from adapters.simulators.stations import Habits, Manners, ModbusStation
 from adapters.transport.address import SerialAddress
 from adapters.transport.wire import Wire
 from headend.agenda import Urgency
@@ -67,13 +68,11 @@ def a_line(
     ]
     for number in dead:
         units[number - 1][1].faults.silent = True
-    return Rs485Line(
-        address,
-        units,
-        clock=StillClock(),
-        chance=SeededChance(seed),
-        manners=manners or Manners(delay_s=DELAY_S, jitter_s=JITTER_S),
-    )
+    manners = manners or Manners(delay_s=DELAY_S, jitter_s=JITTER_S)
+    chance = SeededChance(seed)
+    habits = Habits(manners, clock=StillClock(), chance=chance)
+    stations = [ModbusStation(number, unit, habits) for number, unit in units]
+    return Rs485Line(address, stations, chance=chance, manners=manners)
 
 
 def the_meter(unit: int) -> Meter:

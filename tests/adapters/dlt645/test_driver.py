@@ -9,13 +9,15 @@ import pytest
 from adapters.dlt645.access import PlainPassword, load_password
 from adapters.dlt645.driver import Dlt645Driver
 from adapters.dlt645.profile import load_profiles
+from adapters.simulators.dlt645_logs import bcd
+from adapters.simulators.dlt645_unit import Dlt645Unit
 from headend.commands import SetSupply
 from headend.errors import Misconfigured, NoAnswer, Refused, Unsupported
 from headend.meters import BusName, Capability, ProfileName, Route
 from headend.readings import ReadingType
 from headend.supply import Contacts, ControlState, SupplyAction, SupplyReason, SupplyState
 from protocols.dlt645.orders import Access
-from tests.adapters.dlt645.simulated_meter import Dlt645Meter
+from tests.adapters.dlt645.meters import a_station, a_unit
 from tests.adapters.transport.hearers import Hearers, a_line
 from tests.builders import NOW, a_meter
 from tests.fakes import FakeClock
@@ -26,12 +28,13 @@ PROFILE = ProfileName("dlt645-2007")
 ADDRESS = "000000000161"
 PASSWORD = PlainPassword(Access(2, "000000"))
 VALUES = {
-    "00010000": 1_234_567,
-    "02010100": 2301,
-    "02020100": -1250,
-    "02030000": 12_345,
-    "02800002": 4998,
-    "00900100": 2560,
+    "00010000": bcd(1_234_567, 4),
+    "00020000": None,
+    "02010100": bcd(2301, 2),
+    "02020100": bytes.fromhex("50 12 80"),
+    "02030000": bcd(12_345, 3),
+    "02800002": bcd(4998, 2),
+    "00900100": bcd(2560, 4),
 }
 
 
@@ -41,13 +44,15 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def simulated(clock) -> Dlt645Meter:
-    return Dlt645Meter(address=ADDRESS, clock=clock, values=dict(VALUES))
+def simulated(clock) -> Dlt645Unit:
+    unit = a_unit(ADDRESS, clock)
+    unit.values |= VALUES
+    return unit
 
 
 @pytest.fixture
-def hearers(simulated) -> Hearers:
-    return Hearers([simulated])
+def hearers(simulated, clock) -> Hearers:
+    return Hearers([a_station(simulated, clock)])
 
 
 def driver(hearers: Hearers, clock: FakeClock, **more) -> Dlt645Driver:
@@ -88,22 +93,23 @@ async def test_supply_is_opened_and_closed_by_the_customer_after_a_permit(
 ):
     async with driver(hearers, clock).open(routed()) as session:
         await session.set_supply(order(SupplyAction.OPEN), order_id="o1")
-        assert simulated.relay_open
+        assert not simulated.meter.lit
         seen = await session.supply()
         assert (seen.contacts, seen.control) == (Contacts.OPEN, ControlState.DISCONNECTED)
-        simulated.press_button()
-        assert simulated.relay_open
+        simulated.meter.press_button(clock.now())
+        assert not simulated.meter.lit
         await session.set_supply(order(SupplyAction.PERMIT_CLOSE), order_id="o2")
         assert (await session.supply()).state is SupplyState.BUTTON
-        simulated.press_button()
+        simulated.meter.press_button(clock.now())
         assert (await session.supply()).state is SupplyState.ON
+    assert simulated.meter.lit
 
 
 async def test_the_clock_is_set_in_the_zone_of_the_meter(hearers, clock, simulated):
-    simulated.clock_error = timedelta(days=2, minutes=7)
+    simulated.meter.set_clock(clock.now() + timedelta(days=2, minutes=7), clock.now())
     async with driver(hearers, clock).open(routed()) as session:
         await session.set_clock(clock.now())
-    assert abs(simulated.clock_error) < timedelta(seconds=1)
+    assert abs(simulated.meter.clock.at(clock.now()) - clock.now()) < timedelta(seconds=1)
 
 
 async def test_a_wrong_password_is_for_a_person(hearers, clock, simulated):
@@ -111,7 +117,7 @@ async def test_a_wrong_password_is_for_a_person(hearers, clock, simulated):
     async with wrong.open(routed()) as session:
         with pytest.raises(Misconfigured, match="password"):
             await session.set_supply(order(SupplyAction.OPEN), order_id="o1")
-    assert not simulated.relay_open
+    assert simulated.meter.lit
 
 
 async def test_without_a_way_to_be_obeyed_nothing_is_sent(hearers, clock):
@@ -122,23 +128,24 @@ async def test_without_a_way_to_be_obeyed_nothing_is_sent(hearers, clock):
 
 
 async def test_an_order_that_came_too_late_is_refused_by_the_meter(hearers, clock, simulated):
-    simulated.clock_error = timedelta(hours=2)
+    simulated.meter.set_clock(clock.now() + timedelta(hours=2), clock.now())
     async with driver(hearers, clock).open(routed()) as session:
         with pytest.raises(Refused):
             await session.set_supply(order(SupplyAction.OPEN), order_id="o1")
-    assert not simulated.relay_open
+    assert simulated.meter.lit
 
 
 async def test_silence_is_no_answer(hearers, clock, simulated):
-    simulated.silent = True
+    simulated.faults.silent = True
     async with driver(hearers, clock).open(routed()) as session:
         with pytest.raises(NoAnswer):
             await session.supply()
 
 
 async def test_a_neighbour_does_not_answer_for_us(hearers, clock, simulated):
-    neighbour = Dlt645Meter(address="000000000162", clock=clock, values={"00010000": 7})
-    hearers.stations = [simulated, neighbour]
+    neighbour = a_unit("000000000162", clock)
+    neighbour.values |= dict.fromkeys(VALUES) | {"00010000": bcd(7, 4)}
+    hearers.stations = [a_station(unit, clock) for unit in (simulated, neighbour)]
     lines = driver(hearers, clock)
     async with lines.open(routed("162")) as session:
         readings = {one.type: one.value for one in await session.read()}

@@ -6,34 +6,38 @@ import pytest
 
 from adapters.iec62056_21.driver import Iec62056Driver
 from adapters.iec62056_21.profile import load_profiles
+from adapters.simulators.read_out_unit import ReadOutUnit
+from adapters.simulators.sdm_registers import EnergyMeter
+from adapters.simulators.stations import Habits, Manners, ReadOutStation
 from headend.errors import Misconfigured, NoAnswer, Unsupported
 from headend.meters import BusName, Capability, ProfileName, Route
 from headend.readings import ReadingType
 from protocols.iec62056_21.characters import BlockCheck
-from tests.adapters.iec62056_21.simulated_meter import ReadOutMeter
 from tests.adapters.transport.hearers import Hearers, a_line
 from tests.builders import NOW, a_meter
-from tests.fakes import FakeClock
+from tests.fakes import FakeClock, SeededChance
 
 pytestmark = pytest.mark.virtual_time
 PROFILE = ProfileName("iec62056-21")
 LINES = {
     "0.0.0": "12345678",
-    "1-0:1.8.0*255": "0012345.67*kWh",
-    "2.8.0": "0000000.00*kWh",
+    "1.8.0": "0012345.67*kWh",
+    "1-0:2.8.0*255": "0000000.00*kWh",
     "32.7.0": "230.1*V",
-    "16.7.0": "0.417*kW",
 }
 
 
 @pytest.fixture
-def simulated() -> ReadOutMeter:
-    return ReadOutMeter("12345678", dict(LINES))
+def simulated() -> ReadOutUnit:
+    unit = ReadOutUnit(EnergyMeter(NOW, load=417), "12345678")
+    unit.lines |= LINES
+    return unit
 
 
 @pytest.fixture
 def hearers(simulated) -> Hearers:
-    return Hearers([simulated])
+    habits = Habits(Manners(), clock=FakeClock(NOW), chance=SeededChance())
+    return Hearers([ReadOutStation(simulated, habits)])
 
 
 def driver(hearers: Hearers, *folders: Path) -> Iec62056Driver:
@@ -55,6 +59,8 @@ async def test_a_read_out_changes_the_speed_and_gives_the_line_back(hearers):
         ReadingType.ENERGY_EXPORT_WH: 0,
         ReadingType.VOLTAGE_L1_MV: 230_100,
         ReadingType.POWER_W: 417,
+        ReadingType.CURRENT_L1_MA: 1813,
+        ReadingType.FREQUENCY_MHZ: 50_000,
     }
     assert hearers.speeds == [9600, 2400]
 
@@ -66,16 +72,20 @@ async def test_a_meter_of_mode_a_is_read_at_the_speed_it_has(hearers, simulated)
 
 
 async def test_a_damaged_read_out_is_no_answer_and_the_next_one_counts(hearers, simulated):
-    simulated.damaged = 1
     lines = driver(hearers)
+    simulated.check = BlockCheck.SUM7  # its block check is wrong for a meter of the standard
     with pytest.raises(NoAnswer):
         await values(lines)
-    assert hearers.speeds[-1] == 2400
+    assert (hearers.speeds[-1], simulated.read_outs) == (2400, 1)
+    simulated.check = BlockCheck.XOR
+    simulated.faults.garble()
+    with pytest.raises(NoAnswer):
+        await values(lines)
     assert (await values(lines))[ReadingType.POWER_W] == 417
 
 
 async def test_silence_is_no_answer_and_the_line_goes_back_to_its_speed(hearers, simulated):
-    simulated.silent = True
+    simulated.faults.silent = True
     with pytest.raises(NoAnswer):
         await values(driver(hearers))
     assert hearers.speeds[-1:] == [2400]
@@ -98,7 +108,7 @@ async def test_a_meter_with_a_sum_for_its_check_has_a_profile_of_its_own(
 ):
     simulated.check = BlockCheck.SUM7
     (tmp_path / "summing.toml").write_text(
-        'format = 1\ntitle = "x"\nsource = "y"\ncheck = "sum7"\nmaker = "abc"\n'
+        'format = 1\ntitle = "x"\nsource = "y"\ncheck = "sum7"\nmaker = "sim"\n'
         '[readings]\n"1.8.0" = "ENERGY_IMPORT_WH"\n'
     )
     summing = ProfileName("summing")
@@ -106,7 +116,7 @@ async def test_a_meter_with_a_sum_for_its_check_has_a_profile_of_its_own(
         ReadingType.ENERGY_IMPORT_WH: 12_345_670
     }
     simulated.identity = "OTH"
-    with pytest.raises(Misconfigured, match="not of abc"):
+    with pytest.raises(Misconfigured, match="not of sim"):
         await values(driver(hearers, tmp_path), profile=summing)
 
 
@@ -115,7 +125,7 @@ async def test_a_meter_with_a_sum_for_its_check_has_a_profile_of_its_own(
     [("x*kWh", NoAnswer, "no number"), ("1*furlong", Misconfigured, "furlong")],
 )
 async def test_lines_that_make_no_sense_are_named(hearers, simulated, line, error, why):
-    simulated.lines["1-0:1.8.0*255"] = line
+    simulated.lines["1.8.0"] = line
     with pytest.raises(error, match=why):
         await values(driver(hearers))
 

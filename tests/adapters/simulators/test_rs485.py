@@ -13,6 +13,7 @@ from adapters.simulators.medium import Medium, MediumEnd
 from adapters.simulators.modbus_units import ModbusUnit
 from adapters.simulators.rs485 import Rs485Line
 from adapters.simulators.sdm_registers import EnergyMeter, SdmRegisters
+from adapters.simulators.stations import Habits, Manners, ModbusStation
 from adapters.transport.address import SerialAddress
 from adapters.transport.line import Line
 from headend.errors import NoAnswer
@@ -124,10 +125,10 @@ def a_unit() -> ModbusUnit:
 
 @pytest.mark.virtual_time
 async def test_two_meters_of_one_address_are_no_answer():
-    async with Rs485Line(
-        ADDRESS, [(5, a_unit()), (5, a_unit()), (6, a_unit())], clock=WallClock(),
-        chance=SeededChance(),
-    ) as wires:  # fmt: skip
+    chance = SeededChance()
+    habits = Habits(Manners(), clock=WallClock(), chance=chance)
+    stations = [ModbusStation(number, a_unit(), habits) for number in (5, 5, 6)]
+    async with Rs485Line(ADDRESS, stations, chance=chance) as wires:
         line = ModbusLine.on(Line("serial:///dev/wires?baud=9600", opener=wires.open))
         with pytest.raises(NoAnswer, match="bytes came"):
             await line.read(5, Table.INPUT, HERTZ)

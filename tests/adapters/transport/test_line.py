@@ -8,8 +8,8 @@ import pytest
 from adapters.modbus.frames import Table
 from adapters.modbus.line import ModbusLine
 from adapters.simulators.modbus_units import ModbusUnit
-from adapters.simulators.rs485 import Manners, ModbusStation
 from adapters.simulators.sdm_registers import EnergyMeter, SdmRegisters
+from adapters.simulators.stations import Habits, Manners, ModbusStation
 from adapters.transport.exchange import Exchange
 from headend.agenda import TURNS_IN_A_ROW, Urgency
 from headend.delays import ENOUGH
@@ -327,9 +327,8 @@ async def test_modbus_and_another_dialect_share_a_pair():
             def now(self):
                 return T0
 
-        station = ModbusStation(
-            5, unit, manners=Manners(), clock=StillClock(), chance=SeededChance()
-        )
+        habits = Habits(Manners(), clock=StillClock(), chance=SeededChance())
+        station = ModbusStation(5, unit, habits)
         one.medium.stations.append(station)
         modbus = ModbusLine.on(one.line)
 
