@@ -11,6 +11,7 @@ from pathlib import Path
 from adapters.modbus.profile_files import load_profiles
 from adapters.mqtt.embedded import USER as EMBEDDED_USER
 from adapters.simulators.control import Control, lines_of
+from adapters.simulators.dlt645_unit import PASSWORDS
 from adapters.simulators.fleet import Fleet
 from adapters.simulators.fleet_description import (
     DescriptionRefused,
@@ -137,3 +138,13 @@ def _settings(fleet: Fleet, description: FleetDescription, *, embedded: bool) ->
         yield f'url = "{url}"'
         if any(line.name == name and line.way is Way.RTU_OVER_TCP for line in description.lines):
             yield 'framing = "rtu"'
+        if any(line.name == name and line.dlt645_meters for line in description.lines):
+            yield from _obeyed(name)
+
+
+def _obeyed(bus: str) -> Iterator[str]:
+    """How the DL/T 645 meters of a bus are ordered; the password goes into a file."""
+    level, digits = next(iter(PASSWORDS.items()))
+    yield f"# For orders to its DL/T 645 meters write `{level:02x} {digits} 00000000` into a file:"
+    yield f"# [buses.{bus}.dlt645]"
+    yield '# password_file = "dlt645.password"'

@@ -1,11 +1,13 @@
 """One read-out in mode C: sign on, change the speed, take all data (IEC 62056-21, annex A).
 
-The line is taken for the whole of it, because the speed changes in between and data messages name
-no meter. A meter that stays at its speed (mode A) is read as well; mode B is not spoken.
+The line is taken for the whole of it, because characters are 7E1 then, the speed changes in between
+and data messages name no meter. A meter that stays at its speed (mode A) is read as well; mode B is
+not spoken.
 """
 
 from typing import TypeAlias
 
+from adapters.transport.address import SerialAddress
 from adapters.transport.exchange import Answer, Exchange
 from adapters.transport.line import Line, Run
 from headend.agenda import Urgency
@@ -40,6 +42,8 @@ async def read_out(
     """Who answered, and all that it told; raises the errors of the wire."""
     station = f"iec62056-21 {address}"
     async with line.run(station, urgency=urgency) as run:
+        if isinstance(line.address, SerialAddress):
+            run.tune(baud=line.address.baud, bits=7, parity="E")
         who, data = await run.ask(_sign_on(station, address, check))
         if who.mode is Mode.B:
             raise Misconfigured(f"{station}: mode B, which is not spoken here")

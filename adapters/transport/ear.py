@@ -25,6 +25,7 @@ class Ear:
         self._wire = wire
         self._transport: Transport | None = None
         self._busy_until = 0.0
+        self._tuned: SerialAddress | None = None
         self.heard = bytearray()
 
     @property
@@ -33,9 +34,12 @@ class Ear:
 
     async def connect(self) -> None:
         """Raises NotSent."""
+        known = self._transport
         if not self._link.connected:
             self.heard.clear()
         self._transport = await self._link.transport()
+        if self._transport is not known and self._tuned is not None:
+            self.tune(self._tuned)
 
     async def more(self, until: float) -> int:
         """Add the next piece that comes before then; its length, or 0. Raises TransportLost."""
@@ -73,7 +77,8 @@ class Ear:
         await self._transport.write(frame, timeout=WRITE_TIMEOUT_S)
 
     def tune(self, address: SerialAddress) -> None:
-        """Change the speed of the port, where it has one."""
+        """Change the speed of the port, where it has one; one that is opened later has it too."""
+        self._tuned = address
         self._wire.tune(address)
         port: object = self._transport
         if isinstance(port, Tunable):

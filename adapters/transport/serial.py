@@ -3,6 +3,7 @@
 import asyncio
 import termios
 from contextlib import suppress
+from dataclasses import replace
 
 from serial import Serial
 from serial_asyncio_fast import connection_for_serial
@@ -11,6 +12,8 @@ from adapters.transport.address import SerialAddress
 from adapters.transport.pipe import BytePipe
 
 _WRONG_SETTINGS = (ValueError, termios.error)
+_FRAMING = termios.CSIZE | termios.PARENB
+_BITS = {5: termios.CS5, 6: termios.CS6, 7: termios.CS7, 8: termios.CS8}
 
 
 class SerialPipe(BytePipe):
@@ -19,12 +22,38 @@ class SerialPipe(BytePipe):
     def __init__(self, name: str, port: Serial) -> None:
         super().__init__(name)
         self._port = port
+        self._parity_by_hand = False
 
     def tune(self, address: SerialAddress) -> None:
-        self._port.baudrate = address.baud
-        self._port.bytesize = address.bits
-        self._port.parity = address.parity
-        self._port.stopbits = address.stop
+        """Where a port has no 7E1 it takes 8N1, and what is written carries its parity in the top
+        bit: the same on the wire. A port that is gone says so to whoever reads it.
+        """
+        by_hand = (address.bits, address.parity) == (7, "E") and not self._takes(address)
+        self._parity_by_hand = by_hand
+        self._takes(replace(address, bits=8, parity="N") if by_hand else address)
+
+    async def write(self, data: bytes, *, timeout: float) -> None:
+        if self._parity_by_hand:
+            data = bytes(byte | byte.bit_count() % 2 << 7 for byte in data)
+        await super().write(data, timeout=timeout)
+
+    def _takes(self, address: SerialAddress) -> bool:
+        wanted = {
+            "bytesize": address.bits,
+            "parity": address.parity,
+            "stopbits": address.stop,
+            "baudrate": address.baud,
+        }
+        for name, value in wanted.items():
+            # What is refused now is kept, and tried again together with the next.
+            with suppress(OSError, *_WRONG_SETTINGS):
+                setattr(self._port, name, value)
+        with suppress(OSError, *_WRONG_SETTINGS):
+            # A driver that takes a part of the settings is content; ask what it took.
+            taken = termios.tcgetattr(self._port.fileno())[2] & _FRAMING
+            parity = 0 if address.parity == "N" else termios.PARENB
+            return bool(taken == _BITS[address.bits] | parity)
+        return False
 
 
 async def open_serial(address: SerialAddress) -> BytePipe:

@@ -44,6 +44,8 @@ way = "rtu_over_tcp"
 [[lines]]
 name = "feeder-3"
 way = "terminal"
+dlt645_meters = 1
+iec62056_21_meters = 1
 
 [[gateways]]
 name = "gw-9"
@@ -145,6 +147,7 @@ def test_people_are_told_what_to_put_into_the_settings(description: Path):
         assert running.wait(timeout=20) == 0
     assert "[buses.feeder-1]" in told
     assert 'framing = "rtu"' in told
+    assert "# [buses.feeder-3.dlt645]" in told
 
 
 def test_a_model_can_be_tried_without_hardware():

@@ -62,13 +62,13 @@ async def test_a_read_out_changes_the_speed_and_gives_the_line_back(hearers):
         ReadingType.CURRENT_L1_MA: 1813,
         ReadingType.FREQUENCY_MHZ: 50_000,
     }
-    assert hearers.speeds == [9600, 2400]
+    assert hearers.speeds == [2400, 9600, 2400]
 
 
 async def test_a_meter_of_mode_a_is_read_at_the_speed_it_has(hearers, simulated):
     simulated.speed_character = ":"
     assert (await values(driver(hearers)))[ReadingType.POWER_W] == 417
-    assert hearers.speeds == [2400]
+    assert hearers.speeds == [2400, 2400]
 
 
 async def test_a_damaged_read_out_is_no_answer_and_the_next_one_counts(hearers, simulated):

@@ -5,6 +5,7 @@ import csv
 import json
 import os
 import tomllib
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -24,12 +25,17 @@ from adapters.simulators.fleet_description import (
     parse_description,
     read_description,
 )
-from headend.meters import parse_drn
+from api.line_wiring import load_line_profiles, open_line
+from api.settings import ModbusBus
+from headend.meters import BusName, ProfileName, Route, parse_drn
+from headend.readings import ReadingType
 from protocols.sts.cipher import cipher_for
 from protocols.sts.credit import CreditUnits
 from protocols.sts.tables import BaseDate, CreditSubclass
 from protocols.sts.tid import tid_at
 from protocols.sts.token import encode
+from tests.builders import a_meter
+from tests.fakes import SeededChance
 
 TOML = """
 tenant = "t1"
@@ -82,6 +88,8 @@ def a_token(fleet: Fleet, drn: str, tenths: int) -> str:
         ("[[lines]]\nname = 'a'\nmeters = 248", "247"),
         ("[[lines]]\nname = 'a'\nmeters = 200\nenergy_meters = 60", "247"),
         ("[[lines]]\nname = 'a'\nway = 'serial'", "device"),
+        ("[[lines]]\nname = 'a'\ndlt645_meters = 1", "only Modbus is spoken"),
+        ("[[lines]]\nname = 'a'\nway = 'terminal'\niec62056_21_meters = 247", "247"),
         ("[key]\nvalue = 'xyz'", "key"),
         ("[key]\nbase_date = 1999", "1999"),
         ("[broker]\nprot = 1", "prot"),
@@ -305,3 +313,44 @@ async def test_lines_come_from_a_pipe_until_its_end():
             pen.close()
             with pytest.raises(StopAsyncIteration):
                 await anext(lines)
+
+
+# --- several dialects on one line -----------------------------------------------------------------
+
+MIXED = {"name": "mixed", "dlt645_meters": 2, "iec62056_21_meters": 1}
+
+
+@pytest.mark.parametrize("way", ["terminal", "rtu_over_tcp"])
+async def test_meters_of_every_dialect_answer_on_one_line(way: str):
+    fleet = Fleet(
+        parse_description({"lines": [MIXED | {"way": way}]}),
+        clock=WallClock(),
+        chance=SeededChance(),
+    )
+    assert [(row["profile"], row["keypad"], row["currency"]) for row in fleet.rows] == [
+        ("stsm", "meter", ""),
+        ("dlt645-2007", "meter", ""),
+        ("dlt645-2007", "meter", ""),
+        ("iec62056-21", "none", ""),
+    ]
+    async with fleet, AsyncExitStack() as stack:
+        settings = ModbusBus(url=fleet.buses["mixed"], framing="rtu")
+        driver, _ = open_line(settings, load_line_profiles(()), WallClock(), stack)
+        for row in fleet.rows:
+            route = Route(BusName("mixed"), row["address"])
+            meter = a_meter(drn=row["drn"], profile=ProfileName(row["profile"]), route=route)
+            async with driver.open(meter) as session:
+                kinds = {one.type for one in await session.read()}
+            assert ReadingType.ENERGY_IMPORT_WH in kinds
+            prepaid = ReadingType.CREDIT_LEFT_MILLI in kinds
+            assert prepaid is (row["keypad"] == "meter")
+
+
+async def test_the_switchboard_acts_on_meters_of_other_dialects():
+    description = parse_description({"lines": [MIXED | {"way": "terminal"}]})
+    async with Fleet(description, clock=WallClock(), chance=SeededChance()) as fleet:
+        control, drn = Control(fleet), fleet.rows[1]["drn"]
+        digits = a_token(fleet, drn, 10)
+        assert control.obey(f"type {drn} {digits}").text == "taken: accept"
+        assert control.obey(f"silent {drn} on").ok
+        assert fleet.meters[drn].faults.silent

@@ -12,7 +12,7 @@ from adapters.transport.address import SerialAddress, TcpAddress, parse_address
 from adapters.transport.base import Transport, TransportLost
 from adapters.transport.opening import open_transport
 from adapters.transport.pipe import INPUT_MAX_BYTES, BytePipe
-from adapters.transport.serial import open_serial
+from adapters.transport.serial import SerialPipe, open_serial
 from tests.servers.serial_line import SerialLine
 
 
@@ -129,6 +129,35 @@ async def test_a_serial_port_speaks(pty_pair: SerialLine):
     assert received == bytes(range(256))
     await left.aclose()
     await right.aclose()
+
+
+async def test_a_port_without_seven_bits_takes_eight_and_parity_by_hand(pty_pair: SerialLine):
+    """A pseudo-terminal is such a port; 7E1 and 8N1 with the parity on top are one on the wire."""
+    pipe = await open_serial(SerialAddress(path=pty_pair.left))
+    far = await open_transport(SerialAddress(path=pty_pair.right))
+    assert isinstance(pipe, SerialPipe)
+    pipe.tune(SerialAddress(path=pty_pair.left, baud=300, bits=7, parity="E"))
+    await pipe.write(b"/?!", timeout=1)
+    pipe.tune(SerialAddress(path=pty_pair.left))
+    await pipe.write(b"/?!", timeout=1)
+    received = b""
+    while len(received) < 6:
+        received += await far.read(100, timeout=1)
+    assert received == bytes.fromhex("AF 3F 21") + b"/?!"
+    await pipe.aclose()
+    await far.aclose()
+
+
+async def test_tuning_a_port_that_went_away_is_found_out_by_who_reads():
+    master, slave = os.openpty()
+    pipe = await open_serial(SerialAddress(path=os.ttyname(slave)))
+    assert isinstance(pipe, SerialPipe)
+    os.close(slave)
+    os.close(master)
+    pipe.tune(SerialAddress(path="gone", baud=300, bits=7, parity="E"))
+    with pytest.raises(TransportLost):
+        await pipe.read(1, timeout=1)
+    await pipe.aclose()
 
 
 async def test_a_serial_port_has_one_owner(pty_pair: SerialLine):
