@@ -177,7 +177,7 @@ def _webhook(webhook: Webhook, backlog: Backlog | None, *, now: datetime) -> Fin
 
 async def _bus(store: Store, name: BusName, *, now: datetime) -> Finding:
     async with store.look() as tx:
-        due = await tx.deliveries.next_due(name, now=now)
+        due = min((await tx.deliveries.next_due(name, now=now)).values(), default=None)
     if due is not None and now - due > OVERDUE:
         told = f"commands lie since {due:%Y-%m-%d %H:%M} UTC; is a process serving it?"
         return Finding(f"bus {name}", False, told)

@@ -34,7 +34,8 @@ from api.job_wiring import open_runner
 from api.line_wiring import LineProfiles, load_line_profiles, open_line
 from api.settings import ModbusBus, MqttBus, Role, Settings, SettingsRefused
 from api.vault_wiring import open_vending
-from headend.bus import Bus, BusPorts
+from headend.bus import Bus
+from headend.bus_ports import BusPorts
 from headend.command_desk import CommandDesk
 from headend.errors import HeadendError, Misconfigured, StoreDown
 from headend.intake import Intake

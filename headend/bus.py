@@ -1,54 +1,37 @@
 """Bus: a medium that meters share, and the loop that takes up what is due on it.
 
-One dispatcher a bus; at most `slots` commands at once, and beside them as many polls, so that no
-command ever waits for a reading to end. Which of the conversations has a shared line at any moment
-its owner decides, by their urgency. An expected error becomes a fact; a programming error ends the
-process, and the lease brings the work back.
+One dispatcher a bus; at most `slots` commands of each urgency at once, and beside them as many
+polls, so that nobody ever waits for the conversation of somebody less urgent to end. Which of the
+conversations has a shared line at any moment its owner decides, by their urgency. An expected error
+becomes a fact; a programming error ends the process, and the lease brings the work back.
 """
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
+from headend.agenda import Urgency
 from headend.answering import answer_in, note_answer
+from headend.bus_ports import CONVERSATION_S, LOOK_EVERY_S, BusPorts
 from headend.commands import ChangeKey, EnterToken, Manage, SetSupply, needs
 from headend.deliveries import DeliveryMethod, DeliveryState, Fact
-from headend.errors import Resting, Stale, StoreDown
-from headend.intake import Intake
-from headend.logbooks import known_of
-from headend.looking import look, looking_since, questions
-from headend.meters import BusName, Meter, TenantId
+from headend.errors import Stale, StoreDown
+from headend.meters import BusName, TenantId
 from headend.openings import not_now
 from headend.outcomes import Outcome, attempt_of, write_outcome
 from headend.performing import Attempting, Sold, perform
-from headend.polling import Poll, due_again
-from headend.ports import Chance, Clock, Driver
+from headend.pollers import Poller
+from headend.ports import Driver
 from headend.recharges import Recharge
 from headend.rekeying import change_first, credit_first, half_set_of_another
-from headend.store import Leased, Store
+from headend.store import Leased
 from headend.used_tokens import whose_was_used
 
-# One conversation may take this long; the slowest wire needs 48 s (a PLC token at night).
-CONVERSATION_S = 60.0
 LEASE_S = CONVERSATION_S + 15.0
-# Other processes add work without being able to wake us.
-LOOK_EVERY_S = 1.0
-POLL_AGAIN_S = 120.0
 TAKE_BACK_BATCH = 100
 STORE_PAUSE_S = 2.0
 FINISH_S = 5.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BusPorts:
-    """What every bus of a process works with."""
-
-    store: Store
-    clock: Clock
-    chance: Chance
-    intake: Intake
 
 
 class Bus:
@@ -61,8 +44,8 @@ class Bus:
         self._driver = driver
         self._ports = ports
         self._woken = asyncio.Event()
-        self._sending: set[tuple[TenantId, str]] = set()
-        self._polls = 0
+        self._sending: dict[tuple[TenantId, str], int] = {}
+        self._poller = Poller(name, slots=slots, driver=driver, ports=ports, wake=self.wake)
 
     def wake(self) -> None:
         """There may be work: look now."""
@@ -117,50 +100,44 @@ class Bus:
         return bool(left)
 
     async def _start_jobs(self, group: asyncio.TaskGroup) -> None:
-        if free := self._slots - len(self._sending):
-            for job in await self._take_commands(free):
-                self._sending.add((job.delivery.tenant, job.delivery.id))
-                group.create_task(self._command(job), name=f"delivery {job.delivery.id}")
-        if free := self._slots - self._polls:
-            for poll, meter in await self._take_polls(free):
-                self._polls += 1
-                group.create_task(self._poll(poll, meter), name=f"poll {poll.drn}")
-
-    async def _take_commands(self, limit: int) -> Sequence[Leased]:
         now = self._ports.clock.now()
+        for priority, due in sorted((await self._due()).items()):
+            if due <= now:
+                for job in await self._take_commands(priority):
+                    self._sending[job.delivery.tenant, job.delivery.id] = priority
+                    group.create_task(self._command(job), name=f"delivery {job.delivery.id}")
+        await self._poller.start(group)
+
+    async def _due(self) -> Mapping[int, datetime]:
+        """When the next command wants to be sent, for each priority that has a slot to spare."""
+        if not any(map(self._free, Urgency)):
+            return {}  # a slot that frees wakes us
         async with self._ports.store.look() as tx:
-            due = await tx.deliveries.next_due(self.name, now=now)
-        if due is None or due > now:
-            return ()
+            due = await tx.deliveries.next_due(self.name, now=self._ports.clock.now())
+        return {priority: at for priority, at in due.items() if self._free(priority)}
+
+    def _free(self, priority: int) -> int:
+        return self._slots - sum(taken == priority for taken in self._sending.values())
+
+    async def _take_commands(self, priority: int) -> Sequence[Leased]:
+        now = self._ports.clock.now()
         async with self._ports.store.begin() as tx:
             return await tx.deliveries.take_next(
                 self.name,
+                priorities=(priority,),
                 now=now,
                 lease_id=self._ports.chance.ident(now),
                 lease_until=now + timedelta(seconds=LEASE_S),
-                limit=limit,
+                limit=self._free(priority),
             )
-
-    async def _take_polls(self, limit: int) -> Sequence[tuple[Poll, Meter]]:
-        now = self._ports.clock.now()
-        async with self._ports.store.look() as tx:
-            due = await tx.polls.next_due(self.name)
-        if due is None or due > now:
-            return ()
-        async with self._ports.store.begin() as tx:
-            until = now + timedelta(seconds=POLL_AGAIN_S)
-            return await tx.polls.take_due(self.name, now=now, until=until, limit=limit)
 
     async def _pause_s(self) -> float:
         """How long nothing is due, as far as this process knows."""
-        if len(self._sending) >= self._slots:
-            return LOOK_EVERY_S  # a slot that frees wakes us
-        now = self._ports.clock.now()
-        async with self._ports.store.look() as tx:
-            due = await tx.deliveries.next_due(self.name, now=now)
+        due = min((await self._due()).values(), default=None)
         if due is None:
             return LOOK_EVERY_S
-        return min(LOOK_EVERY_S, max(0.02, (due - now).total_seconds()))
+        left_s = (due - self._ports.clock.now()).total_seconds()
+        return min(LOOK_EVERY_S, max(0.02, left_s))
 
     async def _sleep(self, pause_s: float) -> None:
         try:
@@ -179,7 +156,7 @@ class Bus:
         except (Stale, StoreDown):
             pass  # the lease ends by itself, and what is in the meter stays in the meter
         finally:
-            self._sending.discard((leased.delivery.tenant, leased.delivery.id))
+            del self._sending[leased.delivery.tenant, leased.delivery.id]
             self._woken.set()
 
     async def _one_try(self, leased: Leased) -> Leased | None:
@@ -291,47 +268,6 @@ class Bus:
                 return None
             tokens = tuple(await tx.tokens.of(after.id, after.tenant))
             return replace(leased, delivery=after, tokens=tokens)
-
-    # --- one poll ------------------------------------------------------------------------------
-
-    async def _poll(self, poll: Poll, meter: Meter) -> None:
-        try:
-            now, can = self._ports.clock.now(), self._driver.capabilities(meter.profile)
-            async with self._ports.store.look() as tx:
-                asked = await questions(tx, meter.tenant, meter.drn, now=now)
-                known = await known_of(tx, meter, can, now=now)
-            reports = await look(
-                self._driver,
-                meter,
-                asked,
-                known=known,
-                clock=self._ports.clock,
-                within_s=CONVERSATION_S,
-            )
-            await self._ports.intake.accept(reports)
-            answered = any(report.alive for report in reports)
-            if not answered:
-                await self._ports.intake.unanswered(asked, asked_at=now)
-            await self._poll_again(poll, answered=answered)
-        except Resting as resting:
-            with suppress(Stale, StoreDown):
-                await self._poll_again(poll, answered=False, rest_s=resting.again_s)
-        except (Stale, StoreDown):
-            pass  # due again after POLL_AGAIN_S
-        finally:
-            self._polls -= 1
-            self._woken.set()
-
-    async def _poll_again(self, poll: Poll, *, answered: bool, rest_s: float | None = None) -> None:
-        now = self._ports.clock.now()
-        async with self._ports.store.begin() as tx:
-            meter = await tx.meters.find(poll.tenant, poll.drn)
-            if meter is None or meter.route is None or meter.route.bus != poll.bus:
-                return
-            await note_answer(tx, poll.tenant, poll.drn, answered=answered, now=now)
-            since = await looking_since(tx, poll.tenant, poll.drn)
-            again = due_again(poll, now=now, answered=answered, looking_since=since, rest_s=rest_s)
-            await tx.polls.put(again)
 
 
 def _sold(recharge: Recharge | None) -> Sold:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from headend.admission import admit, note, wish_for
 from headend.announcing import delivery_news
 from headend.audit import AuditAction
-from headend.commands import Command, SetClock, SetSupply, needs, priority
+from headend.commands import Command, SetClock, SetSupply, needs, urgency
 from headend.deliveries import Delivery, DeliveryMethod, DeliveryState, Fact
 from headend.issuing import rank_of
 from headend.meters import Drn, Meter, MeterState, TenantId
@@ -72,12 +72,23 @@ class CommandDesk:
         )
 
     async def order_clock(
-        self, tenant: TenantId, drn: Drn, *, ident: str, ordered_by: str
+        self,
+        tenant: TenantId,
+        drn: Drn,
+        *,
+        ident: str,
+        ordered_by: str,
+        requester: Requester = UNNAMED,
     ) -> tuple[Delivery, bool]:
         """Order the clock to be set; whether it is new."""
-        deadline = self._clock.now() + CLOCK_EXPIRY
         return await self._order(
-            tenant, drn, SetClock(), ident=ident, deadline=deadline, ordered_by=ordered_by
+            tenant,
+            drn,
+            SetClock(),
+            ident=ident,
+            deadline=self._clock.now() + CLOCK_EXPIRY,
+            ordered_by=ordered_by,
+            requester=requester,
         )
 
     @lost_races_again
@@ -103,7 +114,9 @@ class CommandDesk:
             )
             if refusal is None:
                 await _replace_waiting(tx, meter, command, now=now)
-                delivery = _new(meter, command, ident, deadline, ordered_by, now=now)
+                new = _new(meter, command, ident, deadline, ordered_by, now=now)
+                bulk = requester.job is not None
+                delivery = replace(new, priority=urgency(command, bulk=bulk))
                 await tx.deliveries.add(delivery)
         if refusal is not None:
             raise refusal
@@ -198,7 +211,7 @@ def _new(
         bus=meter.route.bus if meter.route else None,
         command=command,
         ordered_by=ordered_by,
-        priority=priority(command),
+        priority=urgency(command),
         rank=rank_of(now),
         methods=frozenset({DeliveryMethod.REMOTE}),
         not_before=now,

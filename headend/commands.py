@@ -70,8 +70,16 @@ def needs(command: Command) -> Capability:
             assert_never(command)
 
 
-def urgency(command: Command) -> Urgency:
-    """How urgent each of its turns on a line is."""
+def urgency(command: Command, *, bulk: bool = False) -> Urgency:
+    """How urgent its delivery is, on the bus and at each of its turns on a line.
+
+    `bulk`: one of many that a job orders, who let those go first that somebody waits for.
+    """
+    single = _urgency(command)
+    return max(single, Urgency.BULK) if bulk else single
+
+
+def _urgency(command: Command) -> Urgency:
     match command:
         case EnterToken() | ChangeKey():
             return Urgency.TOKEN
@@ -79,18 +87,5 @@ def urgency(command: Command) -> Urgency:
             return Urgency.SUPPLY
         case SetClock():
             return Urgency.READING
-        case _:
-            assert_never(command)
-
-
-def priority(command: Command) -> int:
-    """Lower goes first: token, then supply, then clock."""
-    match command:
-        case EnterToken() | ChangeKey():
-            return 0
-        case SetSupply() | Manage():
-            return 1
-        case SetClock():
-            return 2
         case _:
             assert_never(command)

@@ -6,7 +6,7 @@ from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 from headend.announcing import delivery_news
-from headend.commands import EnterToken, SetSupply, priority
+from headend.commands import EnterToken, SetSupply, urgency
 from headend.deliveries import Delivery, DeliveryMethod, DeliveryState, Fact
 from headend.meters import Capability, Keypad, Meter, MeterState, StsConfiguration
 from headend.outbox import announce
@@ -195,9 +195,10 @@ def make_delivery(
     size: int,
     methods: frozenset[DeliveryMethod],
     revealed: bool,
+    bulk: bool,
     now: datetime,
 ) -> Delivery:
-    """The delivery of a recharge's tokens, ready to go."""
+    """The delivery of a recharge's tokens, ready to go; `bulk`: one of many of a job."""
     return Delivery(
         id=ident,
         tenant=recharge.tenant,
@@ -205,7 +206,7 @@ def make_delivery(
         bus=meter.route.bus if meter.route else None,
         command=EnterToken(),
         recharge_id=recharge.id,
-        priority=priority(EnterToken()),
+        priority=urgency(EnterToken(), bulk=bulk),
         rank=rank_of(recharge.created_at),
         methods=methods,
         size=size,

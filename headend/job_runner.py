@@ -171,7 +171,7 @@ class JobRunner:
         by, requester = job.ordered_by, Requester(job.requesters, job.id)
         tenant, ident = job.tenant, line.ident
         if isinstance(line.content, RechargeOrder):
-            await self._recharges.recharge(line.content)
+            await self._recharges.recharge(line.content, bulk=True)
             return
         assert line.drn is not None
         match line.content:
@@ -187,7 +187,9 @@ class JobRunner:
                     requester=requester,
                 )
             case SetClock():
-                await self._commands.order_clock(tenant, line.drn, ident=ident, ordered_by=by)
+                await self._commands.order_clock(
+                    tenant, line.drn, ident=ident, ordered_by=by, requester=requester
+                )
             case Manage(order):
                 await self._keys.order_management(
                     tenant, line.drn, order, ident=ident, ordered_by=by, requester=requester

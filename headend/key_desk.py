@@ -10,12 +10,12 @@ from datetime import timedelta
 
 from headend.admission import Wish, require_admitted, wish_for
 from headend.announcing import delivery_news
-from headend.commands import TOKEN_COMMANDS, ChangeKey, Command, Manage, priority
+from headend.commands import ChangeKey, Command, Manage, urgency
 from headend.deliveries import Confirmation, Delivery, DeliveryMethod, DeliveryState, Fact
 from headend.errors import Stale
 from headend.guesses import Guesses
 from headend.issuing import add_tokens, contacts_for, draw_tid, rank_of, ways_to
-from headend.key_orders import asked, message_id, same_change, same_management
+from headend.key_orders import asked, message_id, require_askable, same_change, same_management
 from headend.meters import Drn, Keypad, Meter, MeterState, StsConfiguration, TenantId
 from headend.outbox import announce
 from headend.outcomes import Outcome, write_outcome
@@ -27,7 +27,6 @@ from headend.refusals import (
     KeyChangePending,
     MeterNotInService,
     NoDeliveryMethod,
-    NothingToAsk,
     NothingToConfirm,
     SameKey,
     UnknownDelivery,
@@ -42,7 +41,6 @@ from headend.tokens import (
     ManagementOrder,
     Token,
     TokenContents,
-    TokenState,
     parse_digits,
 )
 from headend.unconfirmed import can_prove, require_confirmed, withdraw
@@ -155,7 +153,10 @@ class KeyDesk:
             rnd = None if tid is None else self._chance.nibble()
             wanted = replace(wanted, tid=tid, rnd=rnd)
         issued = await self._module.issue(wanted, message_id=message_id(meter, ident))
-        return await self._add(meter, command, issued, ident=ident, ordered_by=ordered_by)
+        bulk = requester.job is not None
+        return await self._add(
+            meter, command, issued, ident=ident, ordered_by=ordered_by, bulk=bulk
+        )
 
     async def verify(self, tenant: TenantId, drn: Drn, digits: str, *, by: str) -> Verified:
         """What 20 digits are: for this meter, of what content, and whether they are ours.
@@ -238,7 +239,7 @@ class KeyDesk:
         now = self._clock.now()
         async with self._store.begin() as tx:
             delivery = await _found(tx, tenant, ident)
-            await _require_askable(tx, delivery)
+            require_askable(delivery, await tx.tokens.of(delivery.id, tenant))
             asked = Outcome(fact=Fact.ASK_AGAIN)
             after = await write_outcome(tx, delivery, asked, now=now, spread=0.0)
         if after.bus is not None:
@@ -286,7 +287,14 @@ class KeyDesk:
         return tid
 
     async def _add(
-        self, meter: Meter, command: Command, issued: Issued, *, ident: str, ordered_by: str
+        self,
+        meter: Meter,
+        command: Command,
+        issued: Issued,
+        *,
+        ident: str,
+        ordered_by: str,
+        bulk: bool = False,
     ) -> tuple[Delivery, bool]:
         now = self._clock.now()
         async with self._store.begin() as tx:
@@ -299,7 +307,7 @@ class KeyDesk:
                 # Two changes ordered at once meet here: the slower one looks again.
                 touched = replace(current, version=current.version + 1, changed_at=now)
                 await tx.meters.save(touched, was=current.version)
-            delivery = await self._delivery(tx, current, command, ident, ordered_by)
+            delivery = await self._delivery(tx, current, command, ident, ordered_by, bulk=bulk)
             await tx.deliveries.add(delivery)
             await add_tokens(tx, issued, delivery, chance=self._chance, now=now)
         if delivery.bus is not None:
@@ -307,7 +315,14 @@ class KeyDesk:
         return delivery, True
 
     async def _delivery(
-        self, tx: Transaction, meter: Meter, command: Command, ident: str, ordered_by: str
+        self,
+        tx: Transaction,
+        meter: Meter,
+        command: Command,
+        ident: str,
+        ordered_by: str,
+        *,
+        bulk: bool,
     ) -> Delivery:
         now = self._clock.now()
         return Delivery(
@@ -317,7 +332,7 @@ class KeyDesk:
             bus=meter.route.bus if meter.route else None,
             command=command,
             ordered_by=ordered_by,
-            priority=priority(command),
+            priority=urgency(command, bulk=bulk),
             rank=rank_of(now),
             methods=await self._ways(tx, meter),
             not_before=now,
@@ -378,12 +393,3 @@ async def _may_show(tx: Transaction, delivery: Delivery) -> bool:
     meter = await _known_meter(tx, delivery.tenant, delivery.drn)
     group = await tx.supply_groups.find(delivery.tenant, meter.sts.sgc)
     return group is None or group.reveal is not Reveal.NEVER
-
-
-async def _require_askable(tx: Transaction, delivery: Delivery) -> None:
-    """A supply order is worthless after its time, and dead digits must never live again."""
-    if not isinstance(delivery.command, TOKEN_COMMANDS):
-        raise NothingToAsk("only tokens are asked about; order anew", field="id")
-    tokens = await tx.tokens.of(delivery.id, delivery.tenant)
-    if any(token.state is TokenState.DEAD for token in tokens):
-        raise NothingToAsk("its tokens are dead: reversed, replaced or withdrawn", field="id")

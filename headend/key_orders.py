@@ -1,10 +1,12 @@
 """Orders of keys and engineering tokens: what the module is asked for, and what is a repeat."""
 
-from headend.commands import ChangeKey, Command, Manage
+from collections.abc import Sequence
+
+from headend.commands import TOKEN_COMMANDS, ChangeKey, Command, Manage
 from headend.deliveries import Delivery
 from headend.meters import Drn, Meter, StsConfiguration
-from headend.refusals import OrderDiffers
-from headend.tokens import ManagementOrder, TokenOrder
+from headend.refusals import NothingToAsk, OrderDiffers
+from headend.tokens import ManagementOrder, Token, TokenOrder, TokenState
 
 
 def asked(meter: Meter, order: ManagementOrder) -> TokenOrder:
@@ -48,3 +50,14 @@ def same_management(known: Delivery, drn: Drn, order: ManagementOrder) -> Delive
 def same_change(known: Delivery, drn: Drn, to: StsConfiguration) -> Delivery:
     present = known.command.present if isinstance(known.command, ChangeKey) else to
     return same_order(known, drn, ChangeKey(present=present, to=to))
+
+
+def require_askable(delivery: Delivery, tokens: Sequence[Token]) -> None:
+    """A supply order is worthless after its time, and dead digits must never live again.
+
+    Raises NothingToAsk.
+    """
+    if not isinstance(delivery.command, TOKEN_COMMANDS):
+        raise NothingToAsk("only tokens are asked about; order anew", field="id")
+    if any(token.state is TokenState.DEAD for token in tokens):
+        raise NothingToAsk("its tokens are dead: reversed, replaced or withdrawn", field="id")

@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from headend.agenda import Urgency
 from headend.commands import EnterToken, Manage
 from headend.deliveries import OPEN_STATES, Delivery, DeliveryState
 from headend.errors import Misconfigured, Resting, WireError
+from headend.events import MeterEvent
 from headend.logbooks import NOTHING, Known, new_events, not_believed, past_days
 from headend.meters import Capability, Drn, Meter, TenantId
 from headend.ports import Clock, Driver, Report, Session, TokenAnswer
@@ -68,33 +70,69 @@ async def look(
     known: Known = NOTHING,
     clock: Clock,
     within_s: float,
+    urgency: Urgency = Urgency.READING,
 ) -> tuple[Report, ...]:
-    """All that a meter tells in one conversation; nothing when it does not answer.
+    """What a meter tells of its present; nothing when it does not answer.
 
-    Readings, supply, what it knows of these tokens, and what its logbooks have beyond what is known
-    (past days apart, for they are judged apart). A meter that is not the one of the record is told
-    as such. Raises Resting when the line would not ask it now.
+    Readings, supply, what it knows of these tokens, and the events that its log has beyond what is
+    known: these may be alarms, and go before readings. A meter that is not the one of the record is
+    told as such. Raises Resting when the line would not ask it now.
     """
-    assert meter.route is not None
-    bus, address = meter.route.bus, meter.route.address
-    report = Report(
-        tenant=meter.tenant, drn=meter.drn, bus=bus, address=address, asked_at=clock.now()
-    )
+    report, can = _report(meter, clock), driver.capabilities(meter.profile)
     try:
-        async with asyncio.timeout(within_s), driver.open(meter) as session:
-            can = driver.capabilities(meter.profile)
-            present = await _present(session, can, report)
-            if Capability.TOKEN_OUTCOME in can:
-                present = replace(present, answers=await _answers(session, asked, clock))
-            present = replace(present, events=await new_events(session, can, known))
-            past = await past_days(session, can, known)
+        async with asyncio.timeout(within_s):
+            async with driver.open(meter, urgency=urgency) as session:
+                present = await _present(session, can, report)
+                if Capability.TOKEN_OUTCOME in can:
+                    present = replace(present, answers=await _answers(session, asked, clock))
+            events = await _events(driver, meter, known)
     except Resting:
         raise
     except Misconfigured:
         return (not_believed(report, now=clock.now()),)
     except (WireError, TimeoutError):
         return ()
-    return (replace(report, readings=past, stored=True), present) if past else (present,)
+    return (replace(present, events=events),)
+
+
+async def look_back(
+    driver: Driver, meter: Meter, known: Known, *, clock: Clock, within_s: float
+) -> tuple[Report, ...]:
+    """What its logbooks have of days that have ended, behind everybody else on its line."""
+    report, can = _report(meter, clock), driver.capabilities(meter.profile)
+    if Capability.HISTORY not in can or not known.day_due:
+        return ()
+    try:
+        async with (
+            asyncio.timeout(within_s),
+            driver.open(meter, urgency=Urgency.HISTORY) as session,
+        ):
+            past = await past_days(session, can, known)
+    except (WireError, TimeoutError):
+        return ()
+    return (replace(report, readings=past, stored=True),) if past else ()
+
+
+def _report(meter: Meter, clock: Clock) -> Report:
+    assert meter.route is not None
+    return Report(
+        tenant=meter.tenant,
+        drn=meter.drn,
+        bus=meter.route.bus,
+        address=meter.route.address,
+        asked_at=clock.now(),
+    )
+
+
+async def _events(driver: Driver, meter: Meter, known: Known) -> tuple[MeterEvent, ...]:
+    can = driver.capabilities(meter.profile)
+    if Capability.EVENTS not in can:
+        return ()
+    try:
+        async with driver.open(meter, urgency=Urgency.SUPPLY) as session:
+            return await new_events(session, can, known)
+    except WireError:
+        return ()
 
 
 async def _present(session: Session, can: Capability, report: Report) -> Report:

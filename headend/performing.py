@@ -4,7 +4,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import assert_never
 
-from headend.commands import ChangeKey, EnterToken, Manage, SetClock, SetSupply, urgency
+from headend.agenda import Urgency
+from headend.commands import ChangeKey, EnterToken, Manage, SetClock, SetSupply
 from headend.deliveries import Confirmation, Fact
 from headend.errors import (
     Misconfigured,
@@ -100,7 +101,7 @@ async def perform(
     """Do the command of a leased delivery once and say what came of it; raises no wire error."""
     can = driver.capabilities(leased.meter.profile)
     try:
-        async with driver.open(leased.meter, urgency=urgency(leased.delivery.command)) as session:
+        async with driver.open(leased.meter, urgency=Urgency(leased.delivery.priority)) as session:
             match leased.delivery.command:
                 case EnterToken() | Manage():
                     entering = _Entering(session, can, sold, attempting, clock)

@@ -89,11 +89,12 @@ class RechargeDesk:
         self._swept_to: datetime | None = None
 
     async def recharge(
-        self, order: RechargeOrder, *, may_reveal: bool = False
+        self, order: RechargeOrder, *, may_reveal: bool = False, bulk: bool = False
     ) -> tuple[Recharge, bool]:
         """The recharge of this order, and whether it is new.
 
         `may_reveal`: the caller may see digits; where policy shows them at once they count as out.
+        `bulk`: one of many of a job, which lets those go first that somebody waits for.
         Raises OrderRefused (then nothing is stored); stays OPEN while the module is down.
         """
         drn = parse_drn(order.drn)
@@ -101,12 +102,12 @@ class RechargeDesk:
         for _ in range(RACES):
             known = await self._known(order)
             if known is not None:
-                return await self._issue(known, may_reveal=may_reveal), False
+                return await self._issue(known, may_reveal=may_reveal, bulk=bulk), False
             try:
                 opened = await self._open(order, drn)
             except Stale:
                 continue
-            return await self._issue(opened, may_reveal=may_reveal), True
+            return await self._issue(opened, may_reveal=may_reveal, bulk=bulk), True
         raise Stale(f"recharge {order.id or order.idempotency_key}")
 
     async def finish_open_recharges(self) -> int:
@@ -118,7 +119,7 @@ class RechargeDesk:
         self._swept_to = left[-1].created_at if len(left) == SWEEP_BATCH else None
         for recharge in left:
             try:
-                await self._issue(recharge, may_reveal=False)
+                await self._issue(recharge)
             except (OrderRefused, Stale):
                 continue  # stays OPEN and shows as such; the next ones must not wait for it
         return len(left)
@@ -141,7 +142,7 @@ class RechargeDesk:
             await self._open_replacement(dead, new_id)
         async with self._store.look() as tx:
             replacement = await found(tx, tenant, new_id)
-        return await self._issue(replacement, may_reveal=False)
+        return await self._issue(replacement)
 
     async def reveal(self, tenant: TenantId, ident: str) -> Sequence[Token]:
         """The tokens with their digits, if policy shows them now; from then on they count as out.
@@ -243,7 +244,9 @@ class RechargeDesk:
 
     # --- issuing -------------------------------------------------------------------------------
 
-    async def _issue(self, recharge: Recharge, *, may_reveal: bool) -> Recharge:
+    async def _issue(
+        self, recharge: Recharge, *, may_reveal: bool = False, bulk: bool = False
+    ) -> Recharge:
         """Tokens and delivery of an OPEN recharge, in one commit; others are left as they are."""
         if recharge.state is not RechargeState.OPEN:
             return recharge
@@ -272,6 +275,7 @@ class RechargeDesk:
                 size=len(issued.tokens),
                 methods=self._ways(current.order, place),
                 revealed=at_once or bool(current.order.tokens),
+                bulk=bulk,
                 now=now,
             )
             can = self._routes.capabilities(place.meter)

@@ -8,7 +8,7 @@ is overwritten unseen. Nothing is acknowledged before `begin()` has been left wi
 leaving it commits, an exception rolls back.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -175,13 +175,20 @@ class Deliveries(Protocol):
     async def of(self, recharge_id: str, tenant: TenantId) -> Delivery | None: ...
 
     async def take_next(
-        self, bus: BusName, *, now: datetime, lease_id: str, lease_until: datetime, limit: int
+        self,
+        bus: BusName,
+        *,
+        priorities: Collection[int],
+        now: datetime,
+        lease_id: str,
+        lease_until: datetime,
+        limit: int,
     ) -> Sequence[Leased]:
-        """Lease up to `limit` deliveries of a bus (fact LEASED), at most one a meter.
+        """Lease up to `limit` deliveries of a bus and these priorities, at most one a meter.
 
         Taken are WAITING and UNCERTAIN ones with REMOTE among their methods whose `not_before`
-        has come and whose deadline has not. Order: priority, then rank. A meter with one in
-        SENDING is left alone. Within a meter the lowest (priority, rank) goes first: a WAITING one
+        has come and whose deadline has not (fact LEASED). Order: priority, then rank. One in
+        SENDING bars its meter. Within a meter the lowest (priority, rank) goes first: a WAITING one
         that is not handed over and has REMOTE holds back the later ones of the same priority (also
         while its `not_before` is still to come), an UNCERTAIN or handed one does not. Two workers
         never get the same row nor the same meter (PostgreSQL: SKIP LOCKED).
@@ -210,8 +217,8 @@ class Deliveries(Protocol):
     async def to_tell(self, *, now: datetime, limit: int) -> Sequence[Delivery]:
         """DONE, handed over, not told yet, with `hand_not_before` come: the customer may rest."""
 
-    async def next_due(self, bus: BusName, *, now: datetime) -> datetime | None:
-        """When the next delivery of this bus wants to be sent (`not_before`), if any waits.
+    async def next_due(self, bus: BusName, *, now: datetime) -> Mapping[int, datetime]:
+        """When the next delivery of this bus wants to be sent (`not_before`), by priority.
 
         One that another of its meter holds back does not count until that one has gone.
         """

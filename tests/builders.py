@@ -9,7 +9,7 @@ from typing import Any
 from headend.announcing import recharge_news
 from headend.api_keys import ApiKey, Scope
 from headend.attempts import Attempt
-from headend.commands import ChangeKey, EnterToken, SetSupply, priority
+from headend.commands import ChangeKey, EnterToken, SetSupply, urgency
 from headend.deliveries import Delivery, DeliveryMethod, Fact
 from headend.events import EventType, MeterEvent
 from headend.meters import (
@@ -171,7 +171,7 @@ def a_delivery(**fields: Any) -> Delivery:
         drn=DRN,
         bus=BUS,
         command=command,
-        priority=priority(command),
+        priority=urgency(command),
         rank=1,
         methods=frozenset({DeliveryMethod.REMOTE, DeliveryMethod.MANUAL}),
         not_before=NOW,

@@ -4,7 +4,15 @@ One writer at a time, as on SQLite; readers see what is committed. Rows are the 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -595,21 +603,32 @@ class MemoryDeliveries:
         return self._view.first("recharge", (tenant, recharge_id))
 
     async def take_next(
-        self, bus: BusName, *, now: datetime, lease_id: str, lease_until: datetime, limit: int
+        self,
+        bus: BusName,
+        *,
+        priorities: Collection[int],
+        now: datetime,
+        lease_id: str,
+        lease_until: datetime,
+        limit: int,
     ) -> Sequence[Leased]:
-        taken: dict[tuple[TenantId, Drn], Delivery] = {}
+        first = islice(
+            (one for one in self._first_of_meters(bus, now) if one.priority in priorities), limit
+        )
+        return [
+            await self._leased(delivery.after(Fact.LEASED, now=now), lease_id, lease_until)
+            for delivery in list(first)
+        ]
+
+    def _first_of_meters(self, bus: BusName, now: datetime) -> Iterator[Delivery]:
+        seen: set[tuple[TenantId, Drn]] = set()
         unhindered = self._unhindered()
         for delivery in self._view.walk("bus", bus):
             meter = (delivery.tenant, delivery.drn)
             due = delivery.not_before <= now < delivery.deadline
-            if due and meter not in taken and unhindered(delivery):
-                taken[meter] = delivery
-                if len(taken) == limit:
-                    break
-        return [
-            await self._leased(delivery.after(Fact.LEASED, now=now), lease_id, lease_until)
-            for delivery in taken.values()
-        ]
+            if due and meter not in seen and unhindered(delivery):
+                seen.add(meter)
+                yield delivery
 
     async def save(
         self, delivery: Delivery, *, was: DeliveryState, lease_id: str | None = None
@@ -639,14 +658,13 @@ class MemoryDeliveries:
         every = self._view.walk("untold", None)
         return list(islice((one for one in every if _hands_may(one, now)), limit))
 
-    async def next_due(self, bus: BusName, *, now: datetime) -> datetime | None:
+    async def next_due(self, bus: BusName, *, now: datetime) -> Mapping[int, datetime]:
         unhindered = self._unhindered()
-        moments = (
-            one.not_before
-            for one in self._view.walk("bus", bus)
-            if now < one.deadline and unhindered(one)
-        )
-        return min(moments, default=None)
+        due: dict[int, datetime] = {}
+        for one in self._view.walk("bus", bus):
+            if now < one.deadline and unhindered(one):
+                due[one.priority] = min(one.not_before, due.get(one.priority, one.not_before))
+        return due
 
     async def of_meter(
         self, tenant: TenantId, drn: Drn, *, states: frozenset[DeliveryState]

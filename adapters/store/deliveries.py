@@ -1,6 +1,6 @@
 """Deliveries in the database: leases, deadlines, and what is due to people."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TypeAlias
 
@@ -43,6 +43,7 @@ _c = deliveries.c
 _NOW = bindparam("now", type_=MOMENT)
 _BUS = bindparam("bus_", type_=String())
 _LIMIT = bindparam("limit_", type_=Integer())
+_PRIORITIES = bindparam("priorities", type_=Integer(), expanding=True)
 _TENANT = _c.tenant == bindparam("tenant_")
 _METER = (_TENANT, _c.drn == bindparam("drn_"))
 _SENDABLE = _c.state.in_(literals(SENDABLE_STATES))
@@ -105,7 +106,7 @@ _TURN = and_(
 _NEXT_METERS = (
     select(_c.id.label("delivery_id"), meters)
     .join_from(deliveries, meters, and_(meters.c.tenant == _c.tenant, meters.c.drn == _c.drn))
-    .where(_TURN)
+    .where(_TURN, _c.priority.in_(_PRIORITIES))
     .order_by(*_IN_DUE_TIME)
     .limit(_LIMIT)
     .with_for_update(of=meters, key_share=True, skip_locked=True)
@@ -125,8 +126,10 @@ _LEASE = (
 _TOKENS_OF_ALL = (
     select(tokens).where(_one_of(tokens.c.tenant, tokens.c.delivery_id)).order_by(tokens.c.sequence)
 )
-_NEXT_DUE = select(func.min(_c.not_before).label("due_at")).where(
-    waits_for(_BUS, deliveries), unhindered(deliveries)
+_NEXT_DUE = (
+    select(_c.priority, func.min(_c.not_before).label("due_at"))
+    .where(waits_for(_BUS, deliveries), unhindered(deliveries))
+    .group_by(_c.priority)
 )
 _LAPSED = _claiming(
     select(deliveries)
@@ -205,9 +208,17 @@ class SqlDeliveries:
         return await self._one(_OF, {"tenant_": tenant, "recharge": recharge_id})
 
     async def take_next(
-        self, bus: BusName, *, now: datetime, lease_id: str, lease_until: datetime, limit: int
+        self,
+        bus: BusName,
+        *,
+        priorities: Collection[int],
+        now: datetime,
+        lease_id: str,
+        lease_until: datetime,
+        limit: int,
     ) -> Sequence[Leased]:
-        found = await self._run.rows(_NEXT_METERS, {"bus_": bus, "now": now, "limit_": limit})
+        turn = {"bus_": bus, "priorities": sorted(priorities), "now": now, "limit_": limit}
+        found = await self._run.rows(_NEXT_METERS, turn)
         if not found:
             return ()
         meter_rows = {(row.tenant, row.delivery_id): row for row in found}
@@ -256,10 +267,10 @@ class SqlDeliveries:
     async def to_tell(self, *, now: datetime, limit: int) -> Sequence[Delivery]:
         return await self._many(_TO_TELL, {"now": now, "limit_": limit})
 
-    async def next_due(self, bus: BusName, *, now: datetime) -> datetime | None:
+    async def next_due(self, bus: BusName, *, now: datetime) -> Mapping[int, datetime]:
         """Those that another one of their meter holds back are left out: they are woken by it."""
-        row = await self._run.row(_NEXT_DUE, {"bus_": bus, "now": now})
-        return None if row is None else row.due_at
+        rows = await self._run.rows(_NEXT_DUE, {"bus_": bus, "now": now})
+        return {row.priority: row.due_at for row in rows}
 
     async def of_meter(
         self, tenant: TenantId, drn: Drn, *, states: frozenset[DeliveryState]

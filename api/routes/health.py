@@ -92,7 +92,7 @@ async def can_deliver(desks: Desks, response: Response) -> DeliveringTold:
 async def _bus(desks: HeadEnd, name: BusName) -> BusTold:
     now = desks.clock.now()
     async with desks.store.look() as tx:
-        due = await tx.deliveries.next_due(name, now=now)
+        due = min((await tx.deliveries.next_due(name, now=now)).values(), default=None)
     overdue = due if due is not None and now - due > OVERDUE else None
     link = desks.linked.get(name)
     return BusTold(name=name, linked=link() if link else None, overdue_since=overdue)

@@ -21,7 +21,8 @@ from adapters.vault.master_key import MasterKey, MasterKeys
 from adapters.vault.software import SoftwareVault
 from api.catalog import KnownModels, Switchboard
 from api.harm_wiring import open_harm_bounds
-from headend.bus import Bus, BusPorts
+from headend.bus import Bus
+from headend.bus_ports import BusPorts
 from headend.command_desk import CommandDesk
 from headend.errors import HeadendError, ModuleDown, StoreDown
 from headend.intake import Intake

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import pytest
 
+from headend.agenda import Urgency
 from headend.deliveries import Confirmation, Delivery, DeliveryState, Fact
 from headend.meters import Drn
 from headend.outcomes import Outcome, write_outcome
@@ -50,7 +51,12 @@ async def lease(world: World) -> str | None:
     now = world.clock.now()
     async with world.store.begin() as tx:
         (leased,) = await tx.deliveries.take_next(
-            BUS, now=now, lease_id="l", lease_until=now + timedelta(seconds=75), limit=1
+            BUS,
+            priorities=tuple(Urgency),
+            now=now,
+            lease_id="l",
+            lease_until=now + timedelta(seconds=75),
+            limit=1,
         )
     return leased.delivery.recharge_id
 

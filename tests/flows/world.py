@@ -21,7 +21,8 @@ from adapters.vault.key_import import KeyToImport, import_keys
 from adapters.vault.master_key import MasterKey, MasterKeys
 from adapters.vault.software import SoftwareVault
 from headend.agenda import Urgency
-from headend.bus import Bus, BusPorts
+from headend.bus import Bus
+from headend.bus_ports import BusPorts
 from headend.command_desk import CommandDesk
 from headend.commands import SetSupply
 from headend.deliveries import Delivery

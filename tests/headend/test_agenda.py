@@ -33,7 +33,23 @@ def test_whoever_waits_has_a_turn_after_a_bounded_number_of_others(waiting):
         queue.discard(turn)
         agenda = agenda.took(turn, queue)
         waited = {one: waited[one] + 1 if one in queue else 0 for one in Urgency}
-        assert max(waited.values()) <= TURNS_IN_A_ROW + len(Urgency)
+        assert max(waited.values()) <= TURNS_IN_A_ROW + 2 * len(Urgency)
+
+
+@given(st.lists(st.sampled_from(Urgency), min_size=20, max_size=60))
+def test_a_token_is_passed_over_once_in_a_row_at_most(queueing):
+    """A recharge that is ready waits for the transaction under way, and one that had to be let in."""
+    agenda, passed = Agenda(), 0
+    for one in queueing:
+        queue = {*EVERYBODY, one}
+        turn = agenda.choose(queue)
+        passed = 0 if turn is Urgency.TOKEN else passed + 1
+        assert passed <= 1
+        agenda = agenda.took(turn, queue - {turn} | {Urgency.TOKEN})
+
+
+def test_jobs_go_behind_tills_and_supply_and_before_readings():
+    assert Urgency.SUPPLY < Urgency.BULK < Urgency.READING
 
 
 @given(SOME, st.lists(st.sampled_from(Urgency), max_size=20))

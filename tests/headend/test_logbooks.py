@@ -11,7 +11,7 @@ from headend.agenda import Urgency
 from headend.errors import Misconfigured, NoAnswer, Unsupported, WireError
 from headend.events import EventType, MeterEvent, Severity
 from headend.logbooks import NOTHING, Known, known_of, not_believed
-from headend.looking import look
+from headend.looking import look, look_back
 from headend.meters import Capability, Meter, ProfileName
 from headend.ports import Driver, Report
 from headend.readings import Reading, ReadingType
@@ -59,6 +59,7 @@ class Wire:
 
     told: Told = field(default_factory=Told)
     can: Capability = ALL
+    urgencies: list[Urgency] = field(default_factory=list)
 
     def capabilities(self, profile: ProfileName) -> Capability:
         return self.can
@@ -67,6 +68,7 @@ class Wire:
     async def open(
         self, meter: Meter, *, urgency: Urgency = Urgency.READING
     ) -> AsyncIterator[Told]:
+        self.urgencies.append(urgency)
         yield self.told
 
 
@@ -75,36 +77,54 @@ async def looked(wire: Wire, known: Known = NOTHING) -> tuple[Report, ...]:
     return await look(driver, a_meter(), (), known=known, clock=FakeClock(NOW), within_s=60)
 
 
-async def test_a_poll_asks_for_all_that_a_model_can_and_for_what_is_new():
+async def looked_back(wire: Wire, known: Known) -> tuple[Report, ...]:
+    driver: Driver = wire  # type: ignore[assignment]  # nor does this
+    return await look_back(driver, a_meter(), known, clock=FakeClock(NOW), within_s=60)
+
+
+async def test_a_poll_asks_for_the_present_and_for_events_that_are_new():
     wire = Wire()
-    past, present = await looked(wire, DUE)
-    assert wire.told.asked == ["read", "supply", ("events", 40), ("history", DUE.day_end)]
-    assert [reading.type for reading in past.readings] == [ReadingType.ENERGY_IMPORT_DAY_WH]
-    assert past.stored
+    (present,) = await looked(wire, DUE)
+    assert wire.told.asked == ["read", "supply", ("events", 40)]
+    assert wire.urgencies == [Urgency.READING, Urgency.SUPPLY]
     assert present.readings == (a_reading(),)
     assert present.supply == Supply(contacts=Contacts.CLOSED, taken_at=NOW)
     assert [event.number for event in present.events] == [41]
     assert not present.stored
 
 
+async def test_past_days_are_asked_for_behind_everybody_else():
+    wire = Wire()
+    (past,) = await looked_back(wire, DUE)
+    assert wire.told.asked == [("history", DUE.day_end)]
+    assert wire.urgencies == [Urgency.HISTORY]
+    assert [reading.type for reading in past.readings] == [ReadingType.ENERGY_IMPORT_DAY_WH]
+    assert past.stored
+
+
 async def test_a_day_that_has_not_ended_is_not_asked_for():
     wire = Wire()
-    (present,) = await looked(wire)
-    assert present.readings
-    assert ("history", None) not in wire.told.asked
+    assert await looked_back(wire, NOTHING) == ()
+    assert wire.told.asked == []
 
 
 async def test_a_model_without_log_is_not_asked_for_it():
     wire = Wire(can=Capability.READ)
     await looked(wire, DUE)
+    assert await looked_back(wire, DUE) == ()
     assert wire.told.asked == ["read"]
 
 
-@pytest.mark.parametrize("name", ["events", "history"])
 @pytest.mark.parametrize("error", [NoAnswer("silence"), Unsupported("no such registers")])
-async def test_what_a_log_cannot_give_now_costs_no_reading(name: str, error: WireError):
-    reports = await looked(Wire(Told({name: error})), DUE)
-    assert reports[-1].readings == (a_reading(),)
+async def test_what_a_log_cannot_give_now_costs_no_reading(error: WireError):
+    (report,) = await looked(Wire(Told({"events": error})), DUE)
+    assert report.readings == (a_reading(),)
+    assert report.events == ()
+
+
+@pytest.mark.parametrize("error", [NoAnswer("silence"), Unsupported("no such registers")])
+async def test_days_that_cannot_be_had_now_are_nothing_told(error: WireError):
+    assert await looked_back(Wire(Told({"history": error})), DUE) == ()
 
 
 async def test_silence_is_nothing_told():

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from headend.agenda import Urgency
 from headend.commands import ChangeKey, Manage, SetClock
 from headend.deliveries import Confirmation, DeliveryMethod, DeliveryState, Fact
 from headend.errors import Stale
@@ -45,10 +46,15 @@ async def add(store, *deliveries):
     return deliveries
 
 
-async def take(store, *, bus=BUS, now=NOW, limit=9):
+async def take(store, *, bus=BUS, now=NOW, limit=9, priorities=range(-1, 9)):
     async with store.begin() as tx:
         return await tx.deliveries.take_next(
-            bus, now=now, lease_id="lease-1", lease_until=now + 60 * SECOND, limit=limit
+            bus,
+            priorities=priorities,
+            now=now,
+            lease_id="lease-1",
+            lease_until=now + 60 * SECOND,
+            limit=limit,
         )
 
 
@@ -58,7 +64,8 @@ async def taken(store, **arguments):
 
 async def next_due(store, bus=BUS, now=NOW):
     async with store.look() as tx:
-        return await tx.deliveries.next_due(bus, now=now)
+        due = await tx.deliveries.next_due(bus, now=now)
+        return min(due.values(), default=None)
 
 
 # --- one delivery ------------------------------------------------------------------------------
@@ -210,6 +217,36 @@ async def test_priority_goes_before_rank_across_meters(store):
     )
     assert await taken(store, limit=3) == [early.id, late.id, opening.id]
     assert await taken(store, limit=3) == [clock.id]
+
+
+async def test_only_those_of_the_priorities_asked_for_are_taken(store):
+    clock, token, opening, hindered = await add(
+        store,
+        a_delivery(drn=a_drn(1), command=SetClock()),
+        a_delivery(drn=a_drn(2)),
+        a_delivery(drn=a_drn(3), command=an_opening()),
+        a_delivery(drn=a_drn(2), command=SetClock()),  # behind the token of its meter
+    )
+    assert await taken(store, priorities=(Urgency.READING,)) == [clock.id]
+    async with store.look() as tx:
+        due = await tx.deliveries.next_due(BUS, now=NOW)
+    assert due == {one.priority: NOW for one in (token, opening, hindered)}
+    assert await taken(store, priorities=(Urgency.TOKEN, Urgency.SUPPLY)) == [token.id, opening.id]
+    assert await taken(store, priorities=(Urgency.READING,)) == []
+
+
+async def test_a_token_of_a_job_lets_a_later_one_from_a_till_go_first(store):
+    bulk, till = await add(
+        store,
+        a_delivery(rank=1, priority=Urgency.BULK),
+        a_delivery(rank=2),
+    )
+    assert await taken(store, priorities=(Urgency.BULK,)) == []
+    assert await taken(store) == [till.id]
+    async with store.begin() as tx:
+        sent = await tx.deliveries.find(TENANT, till.id)
+        await tx.deliveries.save(sent.after(Fact.ACCEPTED, now=NOW), was=SENDING)
+    assert await taken(store, priorities=(Urgency.BULK,)) == [bulk.id]
 
 
 async def test_a_meter_is_given_one_delivery_at_a_time(store):

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from headend.agenda import Urgency
 from headend.deliveries import DeliveryState, Fact
 from headend.errors import Stale
 from headend.pages import Cursor
@@ -153,7 +154,9 @@ async def test_workers_never_share_a_delivery_nor_a_meter(store):
         while idle < 20:
             lease = {"lease_id": name, "lease_until": NOW + MINUTE}
             async with store.begin() as tx:
-                leased = await tx.deliveries.take_next(BUS, now=NOW, limit=3, **lease)
+                leased = await tx.deliveries.take_next(
+                    BUS, priorities=tuple(Urgency), now=NOW, limit=3, **lease
+                )
             idle = 0 if leased else idle + 1
             for one in leased:
                 assert one.meter.drn not in sending

@@ -38,7 +38,8 @@ async def step(store, luck_seed, now):
     lease = {"lease_id": "lease-1", "lease_until": now + SECOND}
     async with store.begin() as tx:
         due = await tx.deliveries.next_due(BUS, now=now)
-        leased = await tx.deliveries.take_next(BUS, now=now, limit=luck.randint(1, 3), **lease)
+        limit, some = luck.randint(1, 3), luck.choice([[0], [3], [0, 3], [0, 1, 2, 3, 4]])
+        leased = await tx.deliveries.take_next(BUS, priorities=some, now=now, limit=limit, **lease)
     async with store.begin() as tx:
         for one in leased:
             after = one.delivery.after(luck.choice(OUTCOMES), now=now, spread=0.0)
