@@ -27,23 +27,23 @@ class Urgency(IntEnum):
 class Agenda:
     """How many turns each urgency has been passed over since its last one.
 
-    `let_in`: the last turn was that of one who had waited enough, before somebody more urgent.
+    `tokens` were the turns of tokens in a row, up to now.
     """
 
     passed: tuple[int, ...] = (0,) * len(Urgency)
-    let_in: bool = False
+    tokens: int = 0
 
     def choose(self, waiting: Collection[Urgency]) -> Urgency:
         """Whose turn it is among those that wait; at least one does.
 
         The most urgent; but who was passed over TURNS_IN_A_ROW times goes before, and of several
-        such the most urgent. Of these no two in a row go before a token.
+        such the one passed over most. A token lets them go first only after TURNS_IN_A_ROW tokens.
         """
         first = min(waiting)
-        if self.let_in and first is Urgency.TOKEN:
+        if first is Urgency.TOKEN and self.tokens < TURNS_IN_A_ROW:
             return first
         starving = [one for one in waiting if self.passed[one] >= TURNS_IN_A_ROW]
-        return min(starving, default=first)
+        return max(starving, key=lambda one: (self.passed[one], -one), default=first)
 
     def took(self, urgency: Urgency, waiting: Collection[Urgency]) -> "Agenda":
         """The agenda after a turn, `waiting` being those who wanted it too."""
@@ -52,5 +52,5 @@ class Agenda:
                 0 if one is urgency or one not in waiting else self.passed[one] + (urgency < one)
                 for one in Urgency
             ),
-            let_in=any(one < urgency for one in waiting),
+            tokens=self.tokens + 1 if urgency is Urgency.TOKEN else 0,
         )

@@ -1,4 +1,4 @@
-"""Pollers: who reads the meters of one bus when they are due, and their past days behind all others.
+"""Pollers: who reads the meters of one bus when due, and their past days behind everybody else.
 
 A poll is over with the meter's present; its past days are read after it, in conversations of their
 own that take no poll's place.

@@ -19,6 +19,7 @@ from adapters.transport.wire import Wire
 from headend.agenda import Urgency
 from protocols.modbus.blocks import Span
 from tests.bench.figures import percentile_ms
+from tests.bench.rs485_bus import longest_s, sell
 from tests.bench.rs485_lines import DELAY_S, JITTER_S, SLAVES, Master, Round, a_line
 from tests.loops import JumpingEventLoop
 
@@ -85,6 +86,7 @@ def measure(seconds: float) -> Iterator[LineFigure | UrgentFigure]:
                 found = _virtual(baud, dead=dead, seconds=virtual_s)
                 yield _figure(f"virtual, {baud} baud, {dead} of 32 dead", found, healthy)
         yield _urgent(baud, 20 if short else URGENT)
+        yield _sold(baud, 20 if short else URGENT)
     for baud in BAUDS[2:3] if short else BAUDS:
         healthy = _real(baud, dead=0, seconds=seconds)
         yield _figure(f"real time, {baud} baud, 32 slaves", healthy)
@@ -200,6 +202,20 @@ def _urgent(baud: int, count: int) -> UrgentFigure:
 
     with asyncio.Runner(loop_factory=JumpingEventLoop) as runner:
         return runner.run(run())
+
+
+def _sold(baud: int, count: int) -> UrgentFigure:
+    """The same over the bus and its store, everything that is less urgent waiting as well."""
+    address = SerialAddress(path="-", baud=baud)
+    with asyncio.Runner(loop_factory=JumpingEventLoop) as runner:
+        till = runner.run(sell(address, count))
+    return UrgentFigure(
+        f"virtual, {baud} baud, recharge over the bus",
+        per_second=round(count / till.took_s, 2),
+        p50_ms=percentile_ms(till.waits_s, 0.50),
+        p99_ms=percentile_ms(till.waits_s, 0.99),
+        transaction_ms=round(longest_s(address) * 1000, 1),
+    )
 
 
 async def _keep_busy(line: ModbusLine, units: range) -> None:
