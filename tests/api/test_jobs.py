@@ -12,6 +12,7 @@ import pytest
 
 from api.catalog import KnownModels, Switchboard
 from api.job_wiring import open_runner
+from headend.agenda import Urgency
 from headend.api_keys import Scope
 from headend.dangers import SAFE, Danger
 from headend.job_runner import JobRunner
@@ -105,6 +106,30 @@ async def test_a_job_is_ordered_line_by_line_and_told(caller: Caller, runner: Jo
     table = list(csv.DictReader(io.StringIO((await caller.get("/v1/jobs/j1/results")).text)))
     assert [row["outcome"] for row in table] == ["issued", "waiting", "waiting"]
     assert [one["id"] for one in (await caller.get("/v1/jobs")).json()["items"]] == ["j1"]
+
+
+async def test_what_a_job_orders_lets_single_orders_go_first(
+    office: Office, caller: Caller, runner: JobRunner
+):
+    lines = (
+        sale("bulk"),
+        opening(office, id="b-supply"),
+        {"do": "clock", "meter": DRN, "id": "b-clock"},
+        {"do": "engineering", "meter": DRN, "id": "b-limit", "kind": "power_limit", "value": 6000},
+    )
+    await post(caller, *lines)
+    assert (await worked(runner, caller))["state"] == "done"
+    await caller.post("/v1/recharges", json=a_recharge_body("till"))
+    async with office.head_end.store.look() as tx:
+        orders = [await tx.deliveries.find(TENANT, f"b-{one}") for one in ("supply", "limit")]
+        orders.append(await tx.deliveries.of("bulk", TENANT))
+        clock = await tx.deliveries.find(TENANT, "b-clock")
+        till = await tx.deliveries.of("till", TENANT)
+    assert [one and one.priority for one in orders] == [Urgency.BULK] * 3
+    assert clock is not None
+    assert clock.priority == Urgency.READING
+    assert till is not None
+    assert till.priority == Urgency.TOKEN
 
 
 async def test_the_same_job_again_is_the_same_and_another_content_is_none(
