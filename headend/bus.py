@@ -10,12 +10,13 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import TypeAlias
 
 from headend.agenda import Urgency
 from headend.answering import answer_in, note_answer
 from headend.bus_ports import CONVERSATION_S, LOOK_EVERY_S, BusPorts
 from headend.commands import ChangeKey, EnterToken, Manage, SetSupply, needs
-from headend.deliveries import DeliveryMethod, DeliveryState, Fact
+from headend.deliveries import Delivery, DeliveryMethod, DeliveryState, Fact
 from headend.errors import Stale, StoreDown
 from headend.meters import BusName, TenantId
 from headend.openings import not_now
@@ -29,6 +30,7 @@ from headend.store import Leased
 from headend.used_tokens import whose_was_used
 
 LEASE_S = CONVERSATION_S + 15.0
+_Lease: TypeAlias = tuple[TenantId, str, str | None]
 TAKE_BACK_BATCH = 100
 STORE_PAUSE_S = 2.0
 FINISH_S = 5.0
@@ -44,7 +46,8 @@ class Bus:
         self._driver = driver
         self._ports = ports
         self._woken = asyncio.Event()
-        self._sending: dict[tuple[TenantId, str], int] = {}
+        # By lease: one that has lapsed may be taken again while its first try still hangs.
+        self._sending: dict[_Lease, int] = {}
         self._poller = Poller(name, slots=slots, driver=driver, ports=ports, wake=self.wake)
 
     def wake(self) -> None:
@@ -87,7 +90,7 @@ class Bus:
         async with self._ports.store.begin() as tx:
             limit = TAKE_BACK_BATCH + len(self._sending)
             found = await tx.deliveries.sending(self.name, limit=limit)
-            left = [one for one in found if (one.tenant, one.id) not in self._sending]
+            left = [one for one in found if _lease(one) not in self._sending]
             for delivery in left:
                 await write_outcome(
                     tx,
@@ -104,7 +107,7 @@ class Bus:
         for priority, due in sorted((await self._due()).items()):
             if due <= now:
                 for job in await self._take_commands(priority):
-                    self._sending[job.delivery.tenant, job.delivery.id] = priority
+                    self._sending[_lease(job.delivery)] = priority
                     group.create_task(self._command(job), name=f"delivery {job.delivery.id}")
         await self._poller.start(group)
 
@@ -156,7 +159,7 @@ class Bus:
         except (Stale, StoreDown):
             pass  # the lease ends by itself, and what is in the meter stays in the meter
         finally:
-            del self._sending[leased.delivery.tenant, leased.delivery.id]
+            del self._sending[_lease(leased.delivery)]
             self._woken.set()
 
     async def _one_try(self, leased: Leased) -> Leased | None:
@@ -268,6 +271,10 @@ class Bus:
                 return None
             tokens = tuple(await tx.tokens.of(after.id, after.tenant))
             return replace(leased, delivery=after, tokens=tokens)
+
+
+def _lease(delivery: Delivery) -> _Lease:
+    return delivery.tenant, delivery.id, delivery.lease_id
 
 
 def _sold(recharge: Recharge | None) -> Sold:
