@@ -16,7 +16,7 @@ from adapters.modbus.line import ModbusLine
 from adapters.modbus.profile_files import load_profiles
 from adapters.simulators.medium import MediumEnd, Station
 from adapters.simulators.modbus_units import ModbusUnit
-from adapters.simulators.rs485 import Manners, ModbusStation
+from adapters.simulators.stations import Habits, Manners, ModbusStation
 from adapters.simulators.stsm_registers import StsmRegisters
 from adapters.transport.address import Address, SerialAddress
 from adapters.transport.wire import Wire
@@ -115,13 +115,12 @@ async def sell(
 def _furnish(stations: list[Station], clock: LoopClock, chance: SeededChance) -> Bench:
     """Keypad meters in the places of the last energy meters; returns that of the recharged one."""
     manners = Manners(delay_s=DELAY_S, jitter_s=JITTER_S)
+    habits = Habits(manners, clock=clock, chance=chance)
     for number in (*ORDERED, RECHARGED):
         bench = Bench(now=T0, drn=a_drn(number), processing_s=0.1)
         faults = bench.meter.faults
         unit = ModbusUnit(StsmRegisters(bench.meter, exponent=-2), bench.meter, faults)
-        stations[number - 1] = ModbusStation(
-            number, unit, manners=manners, clock=clock, chance=chance
-        )
+        stations[number - 1] = ModbusStation(number, unit, habits)
     return bench
 
 
