@@ -11,7 +11,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 
@@ -21,7 +20,7 @@ from tests.city.site import Kind, Plan
 SEEDS, RECHARGES, METERS, BUSY_S = 20, 300, 12, 200.0
 PROGRESS_S = 5.0
 STORIES = 3
-RUNS_OF_A_PROCESS = 20
+RUNS_OF_A_PROCESS = 10
 
 
 @dataclass
@@ -84,10 +83,8 @@ def _outcomes(plans: Sequence[Plan], jobs: int) -> Iterator[Outcome]:
         yield from map(run, plans)
         return
     # What a run leaves behind is not kept for the next ones for ever.
-    fresh = get_context("spawn")
-    with ProcessPoolExecutor(jobs, fresh, max_tasks_per_child=RUNS_OF_A_PROCESS) as pool:
-        for done in as_completed([pool.submit(run, plan) for plan in plans]):
-            yield done.result()
+    with get_context("spawn").Pool(jobs, maxtasksperchild=RUNS_OF_A_PROCESS) as pool:
+        yield from pool.imap_unordered(run, plans)
 
 
 def _seeds(options: argparse.Namespace) -> Sequence[int]:
