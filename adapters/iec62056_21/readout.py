@@ -32,6 +32,8 @@ from protocols.iec62056_21.sign_on import (
 
 # 6.3.14: an answer begins within 1.5 s, and no two of its characters lie further apart.
 ANSWER_S = 1.5
+# An identification names the maker and not the address: any of these meters may have sent it.
+KIN = "iec62056-21 "
 
 _SignedOn: TypeAlias = tuple[Identification, tuple[DataSet, ...] | None]
 
@@ -40,7 +42,7 @@ async def read_out(
     line: Line, address: str, check: BlockCheck, *, urgency: Urgency
 ) -> tuple[Identification, tuple[DataSet, ...]]:
     """Who answered, and all that it told; raises the errors of the wire."""
-    station = f"iec62056-21 {address}"
+    station = f"{KIN}{address}"
     async with line.run(station, urgency=urgency) as run:
         if isinstance(line.address, SerialAddress):
             run.tune(baud=line.address.baud, bits=7, parity="E")
@@ -66,6 +68,7 @@ def _sign_on(station: str, address: str, check: BlockCheck) -> Exchange[_SignedO
         reply_bytes=MESSAGE_MAX_BYTES,
         answer=lambda heard: _signed_on(heard, check),
         what=f"{station}, signing on",
+        kin=KIN,
         timeout_s=ANSWER_S,
         gap_s=ANSWER_S,
     )

@@ -54,9 +54,11 @@ class Exchange(Generic[R]):
     `answer` may raise Garbled. `what` tells in error texts what was asked, never a secret.
     `shown` stands in recordings in place of a request with a secret in it. `mirrored`: the right
     reply may look like the request itself. `addressed`: the reply tells whose it is; else nobody
-    is asked while it may still come. `absent` says of a value that it is a gateway's word that the
-    slave is silent. `timeout_s` replaces the learned time-out; with `gap_s` a reply of unknown
-    length ends when nothing more has come for so long.
+    is asked while it may still come. `kin` does the same for those stations only whose names begin
+    so: their replies look alike and name nobody, while those of others cannot be mistaken. `absent`
+    says of a value that it is a gateway's word that the slave is silent. `timeout_s` replaces the
+    learned time-out; with `gap_s` a reply of unknown length ends when nothing more has come for so
+    long.
     """
 
     station: str
@@ -67,6 +69,7 @@ class Exchange(Generic[R]):
     shown: bytes | None = None
     mirrored: bool = False
     addressed: bool = True
+    kin: str | None = None
     absent: Callable[[R], bool] = never
     timeout_s: float | None = None
     gap_s: float | None = None

@@ -18,6 +18,11 @@ class Hold:
     def station(self) -> str:
         return self.exchange.station
 
+    def may_answer_for(self, station: str) -> bool:
+        """Its reply names nobody, and could be taken for that of this slave."""
+        kin = self.exchange.kin
+        return not self.exchange.addressed or (kin is not None and station.startswith(kin))
+
 
 class Holds:
     """At most one a slave; all times are those of one clock."""
@@ -38,8 +43,8 @@ class Holds:
             return None
         for name in [name for name, hold in self._holds.items() if hold.until <= now]:
             del self._holds[name]
-        nameless = (hold for hold in self._holds.values() if not hold.exchange.addressed)
-        return self._holds.get(station) or next(nameless, None)
+        alike = (hold for hold in self._holds.values() if hold.may_answer_for(station))
+        return self._holds.get(station) or next(alike, None)
 
     def take_late(self, heard: bytearray, *, now: float) -> tuple[Hold, int] | None:
         """A late reply, taken out of what was heard, and its length; its slave is released."""
