@@ -226,6 +226,8 @@ async def test_a_recharge_and_orders_go_through_while_every_dialect_is_read():
 async def test_a_late_sign_on_is_not_taken_for_that_of_another_meter():
     pair = Pair(Manners(), seed=4)
     late, dead = (pair.slaves[name] for name in ("read out 1", "read out 3"))
+    assert isinstance(late.station, ReadOutStation)
+    late.station.unit.speed_character = ":"  # tells all at once
     late.station.faults.late(1, by_s=3.5)
     dead.station.faults.silent = True
     for slave in (late, dead):
