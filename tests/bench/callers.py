@@ -45,14 +45,25 @@ class Times:
 
 
 class Callers:
-    """Sell to the meters in turn; at most one recharge a meter is under way."""
+    """Sell to the meters in turn; at most one recharge a meter is under way.
+
+    `until` are the states that a recharge counts as confirmed in, `name` begins its id.
+    """
 
     def __init__(
-        self, client: httpx2.AsyncClient, connection: AsyncConnection, drns: Sequence[str]
+        self,
+        client: httpx2.AsyncClient,
+        connection: AsyncConnection,
+        drns: Sequence[str],
+        *,
+        until: Sequence[str] = CONFIRMED,
+        name: str = "bench",
     ) -> None:
         self._client = client
         self._connection = connection
         self._drns = drns
+        self._until = until
+        self._name = name.strip().lower()
         self._numbers = count()
         self._awaited: dict[str, asyncio.Future[None]] = {}
 
@@ -84,7 +95,7 @@ class Callers:
 
     async def _recharge(self, times: Times) -> None:
         number = next(self._numbers)
-        name = f"bench-{self._client.base_url.port}-{number}"
+        name = f"{self._name}-{self._client.base_url.port}-{number}"
         order = {
             "id": name,
             "meter": self._drns[number % len(self._drns)],
@@ -114,7 +125,7 @@ class Callers:
                 # No recharge is older than callers wait for it.
                 since = datetime.now(UTC) - timedelta(seconds=CONFIRMED_WITHIN_S)
                 newest = created_at.desc()
-                told = select(ident).where(recharges.c.state.in_(CONFIRMED), created_at > since)
+                told = select(ident).where(recharges.c.state.in_(self._until), created_at > since)
                 rows = await self._connection.execute(
                     told.order_by(newest).limit(2 * len(self._drns))
                 )
@@ -127,8 +138,14 @@ class Callers:
 
 
 @asynccontextmanager
-async def callers_of(head_end: HeadEndProcess, drns: Sequence[str]) -> AsyncIterator[Callers]:
-    """Callers with open connections."""
+async def callers_of(
+    head_end: HeadEndProcess,
+    drns: Sequence[str],
+    *,
+    until: Sequence[str] = CONFIRMED,
+    name: str = "bench",
+) -> AsyncIterator[Callers]:
+    """Callers with open connections; see `Callers`."""
     engines = open_engines(head_end.database_url)
     limits = httpx2.Limits(max_connections=None, max_keepalive_connections=len(drns))
     client = httpx2.AsyncClient(
@@ -139,7 +156,7 @@ async def callers_of(head_end: HeadEndProcess, drns: Sequence[str]) -> AsyncIter
     )
     try:
         async with client, engines.reader.connect() as connection:
-            callers = Callers(client, connection, drns)
+            callers = Callers(client, connection, drns, until=until, name=name)
             watching = asyncio.create_task(callers.watch())
             try:
                 yield callers

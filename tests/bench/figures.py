@@ -61,6 +61,48 @@ class Flow:
 
 
 @dataclass(frozen=True, slots=True)
+class ToLight:
+    """How long from a POST to its answer, and to "lit": credit taken and supply on; see Flow."""
+
+    what: str
+    per_second: float
+    answered_p50_ms: float
+    answered_p99_ms: float
+    lit_p50_ms: float
+    lit_p99_ms: float
+    count: int
+    late: int
+    spin_ms: tuple[float, float]
+
+    def __str__(self) -> str:
+        before, after = self.spin_ms
+        return "\n".join(
+            (
+                f"{self.what:<48}{self.per_second:>12,.1f}/s",
+                _times("answered", self.answered_p50_ms, self.answered_p99_ms),
+                _times("lit", self.lit_p50_ms, self.lit_p99_ms)
+                + f"   ({self.count} in time, {self.late} late; spin {before:.0f}, {after:.0f} ms)",
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class InHand:
+    """Which share of customers had their digits in time, and how long it took."""
+
+    what: str
+    per_second: float
+    share: float
+    count: int
+    p50_ms: float
+    p99_ms: float
+
+    def __str__(self) -> str:
+        head = f"{self.what:<48}{self.share:>12.1%} of {self.count}"
+        return "\n".join((head, _times("in hand", self.p50_ms, self.p99_ms)))
+
+
+@dataclass(frozen=True, slots=True)
 class Breakdown:
     """Where the processor time goes at some rate: in shares, and in counted things for each."""
 
