@@ -48,7 +48,7 @@ def measure(seconds: float) -> Iterator[Flow | Breakdown]:
         with (
             tempfile.TemporaryDirectory(prefix="headend-bench-") as folder,
             serve(Path(folder)) as url,
-            _meters() as broker,
+            meters() as broker,
         ):
             yield from _of_database(database, url, broker, Path(folder), LONGER * seconds)
 
@@ -169,7 +169,7 @@ def _postgresql(_: Path) -> Iterator[str]:
 
 
 @contextmanager
-def _meters() -> Iterator[Mosquitto]:
+def meters() -> Iterator[Mosquitto]:
     """A broker, and the process of the meters that are connected to it."""
     broker = Mosquitto()
     try:

@@ -103,6 +103,29 @@ class InHand:
 
 
 @dataclass(frozen=True, slots=True)
+class JobDone:
+    """Lines a second until all were ordered, when all were lit, and a till's answers meanwhile."""
+
+    what: str
+    per_second: float
+    lit_after_s: float
+    till_alone_p50_ms: float
+    till_alone_p99_ms: float
+    till_beside_p50_ms: float
+    till_beside_p99_ms: float
+    spin_ms: tuple[float, float]
+
+    def __str__(self) -> str:
+        before, after = self.spin_ms
+        head = (
+            f"{self.what:<48}{self.per_second:>12,.1f}/s, all lit after {self.lit_after_s:,.0f} s"
+        )
+        alone = _times("a till, alone", self.till_alone_p50_ms, self.till_alone_p99_ms)
+        beside = _times("and beside it", self.till_beside_p50_ms, self.till_beside_p99_ms)
+        return "\n".join((head, alone, f"{beside}   (spin {before:.0f}, {after:.0f} ms)"))
+
+
+@dataclass(frozen=True, slots=True)
 class Breakdown:
     """Where the processor time goes at some rate: in shares, and in counted things for each."""
 
