@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from datetime import tzinfo
 
 from adapters.dlt645.access import Authority
+from adapters.dlt645.meter_logs import LogMarks
 from adapters.dlt645.profile import Profile
 from adapters.dlt645.session import Dlt645Session
 from adapters.dlt645.station import Station
@@ -35,6 +36,7 @@ class Dlt645Driver:
         self._clock = clock
         self._zone = zone
         self._authority = authority
+        self._marks: dict[str, LogMarks] = {}
 
     def capabilities(self, profile: ProfileName) -> Capability:
         """What a profile can do; NONE for one of another dialect."""
@@ -49,10 +51,12 @@ class Dlt645Driver:
         profile = self._profiles.get(meter.profile)
         if profile is None:
             raise Misconfigured(f"no DL/T 645 profile is called {meter.profile}")
+        address = _address(meter)
         yield Dlt645Session(
-            Station(self._line, _address(meter), urgency=urgency),
+            Station(self._line, address, urgency=urgency),
             meter,
             profile,
+            marks=self._marks.setdefault(address, LogMarks()),
             authority=self._authority,
             zone=self._zone,
             clock=self._clock,

@@ -1,4 +1,4 @@
-"""A conversation with a DL/T 645 meter: readings, supply, clock. Satisfies `ports.Session`.
+"""A conversation with a DL/T 645 meter: readings, supply, clock, events. Satisfies `ports.Session`.
 
 Tokens do not travel by this dialect: recharges of such meters need the utility's security module,
 or the keypad.
@@ -9,6 +9,7 @@ from datetime import datetime, tzinfo
 from typing import NoReturn
 
 from adapters.dlt645.access import Authority
+from adapters.dlt645.meter_logs import LogMarks, MeterLogs
 from adapters.dlt645.profile import Profile
 from adapters.dlt645.station import Station
 from headend.commands import SetSupply
@@ -47,6 +48,7 @@ class Dlt645Session:
         meter: Meter,
         profile: Profile,
         *,
+        marks: LogMarks,
         authority: Authority | None,
         zone: tzinfo,
         clock: Clock,
@@ -54,6 +56,7 @@ class Dlt645Session:
         self._station = station
         self._meter = meter
         self._profile = profile
+        self._marks = marks
         self._authority = authority
         self._zone = zone
         self._clock = clock
@@ -126,7 +129,9 @@ class Dlt645Session:
         return self._authority
 
     async def events(self, *, after: int) -> Sequence[MeterEvent]:
-        self._refuse("tells no event log by this dialect")
+        """What its logs have above this number, and what stands now, told once a day."""
+        logs = MeterLogs(self._station, self._meter, self._marks, zone=self._zone)
+        return await logs.events(after=after, received_at=self._clock.now())
 
     async def history(self, *, since: datetime | None) -> Sequence[Reading]:
         self._refuse("tells no history by this dialect")

@@ -135,3 +135,18 @@ async def test_all_are_read_a_recharge_passes_and_supply_obeys(street: Street):
         await until(partial(street.delivered, answer.json()["id"]))
         obeying.press_button(street.fleet.clock.now())
         assert obeying.lit is is_lit
+
+
+async def test_events_of_every_dialect_that_has_them_come_by_one_name(street: Street):
+    told = []
+    for profile in ("stsm", "dlt645-2007"):
+        drn = street.drn(profile)
+        street.fleet.meters[drn].tamper(street.fleet.clock.now())
+
+        async def opened(drn: str = drn) -> list[str]:
+            page = (await street.caller.get(f"/v1/meters/{drn}/events")).json()
+            return [one["type"] for one in page["items"] if one["type"] == "meter_cover_opened"]
+
+        await until(opened)
+        told.append(await opened())
+    assert told == [["meter_cover_opened"]] * 2

@@ -122,7 +122,7 @@ class Pair:
         unit = ModbusUnit(
             StsmRegisters(self.bench.meter), self.bench.meter, self.bench.meter.faults
         )
-        stations = [ModbusStation(int(STSM), unit, self.habits)]
+        stations: list[AnyStation] = [ModbusStation(int(STSM), unit, self.habits)]
         stations += [slave.station for slave in self.slaves.values()]
         self.wires = Rs485Line(ADDRESS, stations, chance=chance, manners=manners)
         self.line = Line(URL, timeout_s=0.5, quiet_s=1.0, opener=self.wires.open)
