@@ -23,6 +23,7 @@ from api.commands import (
     meters,
     migrate,
     models,
+    parameters,
     people,
     recharges,
     serve,
@@ -71,6 +72,7 @@ app.command("dark", epilog=dark.EPILOG)(dark.dark_command)
 app.add_typer(worklist.group, name="worklist")
 app.add_typer(keychange.group, name="keychange")
 app.add_typer(engineering.group, name="engineering")
+app.add_typer(parameters.group, name="parameters")
 app.add_typer(tokens.group, name="tokens")
 app.add_typer(webhooks.group, name="webhooks")
 app.command("version", epilog=version.EPILOG)(version.version_command)

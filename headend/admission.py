@@ -10,7 +10,7 @@ from datetime import datetime
 
 from headend.approvals import EXPIRES_AFTER, Approval, ApprovalState, ApprovalSubject
 from headend.audit import AuditAction, Entry
-from headend.commands import ChangeKey, Command, Manage, SetSupply
+from headend.commands import ChangeKey, Command, Manage, SetCreditParameters, SetSupply
 from headend.dangers import Danger, DangerousOrder, caps_in_force, danger_of, exceeded
 from headend.harm_news import approval_news
 from headend.meters import Meter
@@ -146,6 +146,8 @@ def describe(command: Command) -> str:
         case Manage(order):
             numbers = [str(n) for n in (order.value, order.index) if n is not None]
             return " ".join([order.kind.value, *numbers])
+        case SetCreditParameters(change):
+            return str(change)
         case ChangeKey(present, to):
             return (
                 f"key {present.sgc}/{present.krn}/{present.tariff_index}"

@@ -7,7 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from headend.commands import ChangeKey, Command, EnterToken, Manage, SetClock, SetSupply
+from headend.commands import (
+    ChangeKey,
+    Command,
+    EnterToken,
+    Manage,
+    SetClock,
+    SetCreditParameters,
+    SetSupply,
+)
 from headend.deliveries import Delivery, DeliveryMethod, DeliveryState
 from headend.events import MeterEvent, Severity
 from headend.meters import StsConfiguration
@@ -132,6 +140,8 @@ def _of_command(command: Command) -> tuple[str, Mapping[str, Json]] | None:
         case Manage(order):
             more_: Mapping[str, Json] = {"value": order.value, "index": order.index}
             return "engineering", {"kind": order.kind.value, **more_}
+        case SetCreditParameters(change):
+            return "parameters_order", {"parameters": dict(change.plain)}
         case ChangeKey(present, to):
             return "key_change", {"present": _key(present), "to": _key(to)}
 
@@ -226,6 +236,7 @@ _COMMANDS: Mapping[type[Command], str] = {
     SetClock: "set_clock",
     Manage: "manage",
     ChangeKey: "change_key",
+    SetCreditParameters: "set_credit_parameters",
 }
 
 

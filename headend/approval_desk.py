@@ -7,7 +7,7 @@ from headend.approvals import UNDECIDED, Approval, ApprovalState, ApprovalSubjec
 from headend.audit import HEAD_END, AuditAction, Entry
 from headend.cap_desk import apply_caps
 from headend.command_desk import CommandDesk
-from headend.commands import ChangeKey, Manage, SetSupply
+from headend.commands import ChangeKey, Manage, SetCreditParameters, SetSupply
 from headend.errors import ModuleDown, Stale
 from headend.harm_news import approval_news
 from headend.key_desk import KeyDesk
@@ -153,6 +153,10 @@ class ApprovalDesk:
                     ordered_by=by,
                     requester=for_whom,
                     three_kct=approval.three_kct,
+                )
+            case SetCreditParameters(change):
+                await self._commands.order_parameters(
+                    tenant, drn, change, ident=ident, ordered_by=by, requester=for_whom
                 )
             case Manage(order):
                 await self._keys.order_management(

@@ -1,4 +1,4 @@
-"""The desk that takes orders for supply and clock; what is dangerous is admitted first."""
+"""The desk for supply, clock and credit parameters; what is dangerous is admitted first."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -6,7 +6,15 @@ from datetime import datetime, timedelta
 from headend.admission import admit, note, wish_for
 from headend.announcing import delivery_news
 from headend.audit import AuditAction
-from headend.commands import Command, SetClock, SetSupply, needs, urgency
+from headend.commands import (
+    Command,
+    SetClock,
+    SetCreditParameters,
+    SetSupply,
+    needs,
+    urgency,
+)
+from headend.credit_parameters import CreditParameters, check_parameters
 from headend.deliveries import Delivery, DeliveryMethod, DeliveryState, Fact
 from headend.issuing import rank_of
 from headend.meters import Drn, Meter, MeterState, TenantId
@@ -29,10 +37,12 @@ from headend.supply import SupplyAction, SupplyReason
 
 EXPIRY_MAX = timedelta(hours=72)
 CLOCK_EXPIRY = timedelta(hours=1)
+# A meter that was away for a day comes back to what was decided, one that was away longer does not.
+PARAMETERS_EXPIRY = timedelta(hours=24)
 
 
 class CommandDesk:
-    """Orders supply and clock, once per id; a newer order replaces a waiting older one."""
+    """Orders what a wire sets, once per id; a newer order replaces a waiting older one."""
 
     def __init__(
         self,
@@ -91,6 +101,34 @@ class CommandDesk:
             requester=requester,
         )
 
+    async def order_parameters(
+        self,
+        tenant: TenantId,
+        drn: Drn,
+        change: CreditParameters,
+        *,
+        ident: str,
+        ordered_by: str,
+        requester: Requester = UNNAMED,
+    ) -> tuple[Delivery, bool]:
+        """Order credit parameters or a power limit; whether it is new.
+
+        Raises OrderRefused (unit, cap, a model without them, ...).
+        """
+        async with self._store.look() as tx:
+            meter = await tx.meters.find(tenant, drn)
+        if meter is not None:
+            check_parameters(change, meter)
+        return await self._order(
+            tenant,
+            drn,
+            SetCreditParameters(change),
+            ident=ident,
+            deadline=self._clock.now() + PARAMETERS_EXPIRY,
+            ordered_by=ordered_by,
+            requester=requester,
+        )
+
     @lost_races_again
     async def _order(
         self,
@@ -135,18 +173,18 @@ class CommandDesk:
         requester: Requester,
         now: datetime,
     ) -> OrderRefused | None:
-        """Why a supply order is not taken, written down where it is dangerous; None: it is."""
-        if not isinstance(command, SetSupply):
-            return None
-        check_expiry(command, now=now)
+        """Why an order is not taken, written down where it is dangerous; None: it is."""
+        if isinstance(command, SetSupply):
+            check_expiry(command, now=now)
         wish = wish_for(meter, command, ident, ordered_by=ordered_by, requester=requester)
         if wish is None:
             return None
-        judged = await judge_opening(tx, meter, command, now=now)
-        if judged.refusal is not None:
-            await note(tx, wish, AuditAction.ORDER_REFUSED, judged.refusal.slug, now=now)
-            return judged.refusal
-        wish = replace(wish, always=judged.always)
+        if isinstance(command, SetSupply):
+            judged = await judge_opening(tx, meter, command, now=now)
+            if judged.refusal is not None:
+                await note(tx, wish, AuditAction.ORDER_REFUSED, judged.refusal.slug, now=now)
+                return judged.refusal
+            wish = replace(wish, always=judged.always)
         return await admit(tx, wish, now=now, approval_id=self._chance.ident(now))
 
 
@@ -161,9 +199,22 @@ async def able_meter(
         raise MeterNotInService(f"meter {drn} is {meter.state}", field="meter")
     if meter.route is None or needs(command) not in routes.capabilities(meter):
         raise CommandUnsupported(
-            f"profile {meter.profile} on its route cannot do this", field="meter"
+            f"profile {meter.profile} on its route {_lacks(command)}", field="meter"
         )
     return meter
+
+
+def _lacks(command: Command) -> str:
+    if isinstance(command, SetCreditParameters):
+        return f"has no {', '.join(sorted(command.change.named))}"
+    return "cannot do this"
+
+
+def _replaces(newer: Command, older: Command) -> bool:
+    """It is of the same kind, and says all that the older one says."""
+    if isinstance(newer, SetCreditParameters) and isinstance(older, SetCreditParameters):
+        return newer.change.named >= older.change.named
+    return type(newer) is type(older)
 
 
 def _same(known: Delivery, drn: Drn, command: Command) -> Delivery:
@@ -188,7 +239,7 @@ async def _replace_waiting(
     """A newer command of the same kind replaces an older one that still waits."""
     waiting = frozenset({DeliveryState.WAITING})
     for older in await tx.deliveries.of_meter(meter.tenant, meter.drn, states=waiting):
-        if type(older.command) is type(command):
+        if _replaces(command, older.command):
             after = older.after(Fact.CANCELLED, now=now)
             if after != older:
                 await tx.deliveries.save(after, was=older.state)

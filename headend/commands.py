@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import TypeAlias, assert_never
 
 from headend.agenda import Urgency
+from headend.credit_parameters import CreditParameters
 from headend.meters import Capability, StsConfiguration
 from headend.supply import SupplyAction, SupplyReason
 from headend.tokens import ManagementOrder
@@ -51,7 +52,14 @@ class ChangeKey:
     to: StsConfiguration
 
 
-Command: TypeAlias = EnterToken | SetSupply | SetClock | Manage | ChangeKey
+@dataclass(frozen=True, slots=True)
+class SetCreditParameters:
+    """Set the credit parameters that are named; the same again changes nothing."""
+
+    change: CreditParameters
+
+
+Command: TypeAlias = EnterToken | SetSupply | SetClock | Manage | ChangeKey | SetCreditParameters
 
 # Those whose deliveries carry tokens that people can type.
 TOKEN_COMMANDS = (EnterToken, Manage, ChangeKey)
@@ -66,6 +74,9 @@ def needs(command: Command) -> Capability:
             return Capability.SUPPLY_ORDER
         case SetClock():
             return Capability.CLOCK
+        case SetCreditParameters(change):
+            limit = change.power_limit_w is not None
+            return Capability.POWER_LIMIT if limit else Capability.CREDIT_PARAMETERS
         case _:
             assert_never(command)
 
@@ -83,7 +94,7 @@ def _urgency(command: Command) -> Urgency:
     match command:
         case EnterToken() | ChangeKey():
             return Urgency.TOKEN
-        case SetSupply() | Manage():
+        case SetSupply() | Manage() | SetCreditParameters():
             return Urgency.SUPPLY
         case SetClock():
             return Urgency.READING

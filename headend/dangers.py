@@ -10,7 +10,16 @@ from datetime import datetime, timedelta
 from enum import StrEnum, unique
 from typing import Protocol, assert_never
 
-from headend.commands import ChangeKey, Command, EnterToken, Manage, SetClock, SetSupply
+from headend.commands import (
+    ChangeKey,
+    Command,
+    EnterToken,
+    Manage,
+    SetClock,
+    SetCreditParameters,
+    SetSupply,
+)
+from headend.credit_parameters import WARNINGS
 from headend.deliveries import DeliveryState
 from headend.meters import Drn, TenantId
 from headend.supply import SupplyAction
@@ -27,7 +36,7 @@ class Danger(StrEnum):
     OPEN_SUPPLY = "open_supply"
     CLEAR_CREDIT = "clear_credit"
     POWER_LIMIT = "power_limit"  # maximum power and phase unbalance
-    METER_CONTROL = "meter_control"  # flags, controls (credit limits among them), water factor
+    METER_CONTROL = "meter_control"  # flags, controls, credit parameters, water factor
     TARIFF_RATE = "tariff_rate"
     KEY_CHANGE = "key_change"
 
@@ -41,6 +50,10 @@ def danger_of(command: Command) -> Danger | None:
             return _of_management(order.kind)
         case ChangeKey():
             return Danger.KEY_CHANGE
+        case SetCreditParameters(change):
+            if change.power_limit_w is not None:
+                return Danger.POWER_LIMIT
+            return Danger.METER_CONTROL if change.named - WARNINGS else None
         case EnterToken() | SetClock():
             return None
         case _:

@@ -70,6 +70,8 @@ class Capability(Flag):
     STS_CONFIGURATION = auto()
     CREDIT_REGISTER = auto()
     HISTORY = auto()
+    CREDIT_PARAMETERS = auto()
+    POWER_LIMIT = auto()
 
 
 class KeyType(IntEnum):

@@ -44,6 +44,10 @@ class Occurrence(StrEnum):
     CLOCK_ORDER_UNRESOLVED = "clock_order.unresolved"
     CLOCK_ORDER_FAILED = "clock_order.failed"
     CLOCK_ORDER_CANCELLED = "clock_order.cancelled"
+    PARAMETERS_ORDER_DONE = "parameters_order.done"
+    PARAMETERS_ORDER_UNRESOLVED = "parameters_order.unresolved"
+    PARAMETERS_ORDER_FAILED = "parameters_order.failed"
+    PARAMETERS_ORDER_CANCELLED = "parameters_order.cancelled"
     RESTORATION_OVERDUE = "restoration.overdue"
     RESTORATION_LIMIT_PASSED = "restoration.limit_passed"
     MESSAGE_DELIVERED = "message.delivered"
@@ -82,7 +86,7 @@ class Family:
 _DELIVERY = {
     "delivery": "id of the delivery",
     "recharge": "id of the recharge, null for other commands",
-    "command": "enter_token, set_supply, set_clock, manage or change_key",
+    "command": "enter_token, set_supply, set_clock, manage, change_key or set_credit_parameters",
 }
 _ORDER = {
     "order": "id of the order, which is that of its delivery",
@@ -192,6 +196,10 @@ FAMILIES: Mapping[str, Family] = {
         },
     ),
     "clock_order": Family("The end of an order to set a clock", _ORDER),
+    "parameters_order": Family(
+        "The end of an order to set credit parameters or a power limit",
+        {**_ORDER, "parameters": "those that were named, amounts as decimal texts"},
+    ),
     "restoration": Family(
         "A home that paid and is not lit, each once: past the time at which the people in charge"
         " are told (overdue), and past the legal limit (limit_passed)",

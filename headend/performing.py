@@ -5,7 +5,14 @@ from datetime import datetime
 from typing import assert_never
 
 from headend.agenda import Urgency
-from headend.commands import ChangeKey, EnterToken, Manage, SetClock, SetSupply
+from headend.commands import (
+    ChangeKey,
+    EnterToken,
+    Manage,
+    SetClock,
+    SetCreditParameters,
+    SetSupply,
+)
 from headend.deliveries import Confirmation, Fact
 from headend.errors import (
     Misconfigured,
@@ -116,6 +123,10 @@ async def perform(
                 case SetClock():
                     attempting.acted = True
                     await session.set_clock(clock.now())
+                    return Outcome(fact=Fact.ACCEPTED, by=Confirmation.READ_BACK)
+                case SetCreditParameters(change):
+                    attempting.acted = True
+                    await session.set_credit_parameters(change)
                     return Outcome(fact=Fact.ACCEPTED, by=Confirmation.READ_BACK)
                 case _:
                     assert_never(leased.delivery.command)

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from headend.agenda import Urgency
 from headend.commands import SetSupply
+from headend.credit_parameters import CreditParameters
 from headend.events import MeterEvent
 from headend.meters import (
     BusName,
@@ -83,6 +84,9 @@ class Session(Protocol):
     async def set_supply(self, order: SetSupply, *, order_id: str) -> None: ...
 
     async def set_clock(self, now: datetime) -> None: ...
+
+    async def set_credit_parameters(self, change: CreditParameters) -> None:
+        """Set those that are named, and read them back; the same again changes nothing."""
 
     async def sts_configuration(self) -> StsConfiguration:
         """SGC, KRN, TI, key type and EA as the meter holds them now, never from memory."""

@@ -18,10 +18,10 @@ class ReadingType(StrEnum):
     IEC 61968-9, annex C, those that are used here: macro period, accumulation, flow, commodity,
     kind, tariff rate, phases, multiplier, unit (`cim`).
 
-    Credit left is in thousandths of the unit of the service (Wh, litres, milli-minutes), or of the
-    currency that the meter counts in. Net energy may fall; power is signed, export below 0, and so
+    Credit, left or bought, is in thousandths of the unit of the service (Wh, litres, milli-minutes),
+    or of the currency that the meter counts in. Net energy may fall; power is signed, export below 0, and so
     are reactive power and power factor (thousandths). Demand is the mean of the period now. A day's
-    energy is taken at the end of that day.
+    energy is taken at the end of that day, what was bought in a month at the end of that.
     """
 
     ENERGY_IMPORT_WH = "energy_import_wh", "1-0:1.8.0", "0.1.1.1.12.0.0.0.72"
@@ -75,6 +75,7 @@ class ReadingType(StrEnum):
     CURRENT_N_MA = "current_n_ma", "1-0:91.7.0", "0.6.0.1.4.0.16.-3.5"
     FREQUENCY_MHZ = "frequency_mhz", "1-0:14.7.0", "0.6.0.1.15.0.0.-3.33"
     CREDIT_LEFT_MILLI = "credit_left_milli", None, None
+    CREDIT_BOUGHT_MONTH_MILLI = "credit_bought_month_milli", None, None
 
     def __new__(cls, name: str, obis: str | None = None, cim: str | None = None) -> Self:
         member = str.__new__(cls, name)
@@ -108,7 +109,7 @@ class ReadingType(StrEnum):
     @property
     def units(self) -> Mapping[str, int]:
         """The units that meters tell it in, and how many of ours one of each is."""
-        return UNITS["CREDIT" if self is ReadingType.CREDIT_LEFT_MILLI else self.unit]
+        return UNITS["CREDIT" if self.name.startswith("CREDIT_") else self.unit]
 
     @property
     def rate(self) -> int:

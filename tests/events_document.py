@@ -19,7 +19,8 @@ from headend.announcing import (
 )
 from headend.approvals import Approval, ApprovalState, ApprovalSubject
 from headend.cloud_events import cloud_event
-from headend.commands import Command, EnterToken, Manage, SetClock
+from headend.commands import Command, EnterToken, Manage, SetClock, SetCreditParameters
+from headend.credit_parameters import CreditParameters
 from headend.dangers import Danger
 from headend.deliveries import DeliveryMethod, DeliveryState, Fact
 from headend.events import EventType
@@ -58,6 +59,9 @@ _SUPPLY = {
 _ORDERS: Mapping[str, Command] = {
     "key_change": a_key_change(),
     "engineering": Manage(a_management_order()),
+    "parameters_order": SetCreditParameters(
+        CreditParameters(unit="kWh", low_credit_1=Decimal(20), reconnect_credit=Decimal(5))
+    ),
     "supply_order": an_opening(),
     "clock_order": SetClock(),
 }

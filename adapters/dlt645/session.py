@@ -13,6 +13,7 @@ from adapters.dlt645.meter_logs import LogMarks, MeterLogs
 from adapters.dlt645.profile import Profile
 from adapters.dlt645.station import Station
 from headend.commands import SetSupply
+from headend.credit_parameters import CreditParameters
 from headend.errors import Misconfigured, NoAnswer, Unsupported
 from headend.events import MeterEvent
 from headend.meters import Meter, StsConfiguration
@@ -141,6 +142,9 @@ class Dlt645Session:
 
     async def token_outcome(self, token: Token) -> TokenOutcome | None:
         self._refuse("tells nothing of tokens by this dialect")
+
+    async def set_credit_parameters(self, change: CreditParameters) -> None:
+        self._refuse("takes no credit parameters by this dialect")
 
     async def sts_configuration(self) -> StsConfiguration:
         self._refuse("tells nothing of its decoder key by this dialect")

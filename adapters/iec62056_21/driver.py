@@ -11,6 +11,7 @@ from adapters.iec62056_21.readout import numeric, read_out, require_maker
 from adapters.transport.line import Line
 from headend.agenda import Urgency
 from headend.commands import SetSupply
+from headend.credit_parameters import CreditParameters
 from headend.errors import Misconfigured, Unsupported
 from headend.events import MeterEvent
 from headend.meters import Capability, Meter, ProfileName, StsConfiguration
@@ -110,6 +111,9 @@ class ReadOutSession:
         self._refuse()
 
     async def set_clock(self, now: datetime) -> None:
+        self._refuse()
+
+    async def set_credit_parameters(self, change: CreditParameters) -> None:
         self._refuse()
 
     async def sts_configuration(self) -> StsConfiguration:

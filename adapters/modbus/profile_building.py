@@ -82,6 +82,8 @@ def _capabilities(form: ProfileForm) -> Capability:
         (Capability.CLOCK, form.clock is not None),
         (Capability.EVENTS, form.events is not None),
         (Capability.HISTORY, form.history is not None),
+        (Capability.CREDIT_PARAMETERS, form.parameters is not None),
+        (Capability.POWER_LIMIT, form.power_limit is not None),
     )
     can = Capability.NONE
     for capability, there in sections:
@@ -90,7 +92,8 @@ def _capabilities(form: ProfileForm) -> Capability:
 
 
 def _blocks(form: ProfileForm) -> str | None:
-    sections = (form.prepayment, form.supply, form.clock, form.events, form.history)
+    logs = (form.events, form.history)
+    sections = (form.prepayment, form.supply, form.clock, *logs, form.parameters, form.power_limit)
     return next((each.protocol for each in sections if each and each.protocol), None)
 
 

@@ -198,6 +198,18 @@ class HistoryForm(Part, frozen=True, forbid_unknown_fields=True, kw_only=True):
     protocol: Protocol
 
 
+class ParametersForm(Part, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Credit parameters that can be set: warnings, emergency credit, limits of credit."""
+
+    protocol: Protocol
+
+
+class PowerLimitForm(Part, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A limit of power that can be set."""
+
+    protocol: Protocol
+
+
 Probes: TypeAlias = (
     ProbeForm | Annotated[list[ProbeForm], Meta(min_length=1, description="All must fit.")]
 )
@@ -262,3 +274,5 @@ class ProfileForm(LayerForm, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     tariff: TariffForm | None = None
     events: EventsForm | None = None
     history: HistoryForm | None = None
+    parameters: ParametersForm | None = None
+    power_limit: PowerLimitForm | None = None

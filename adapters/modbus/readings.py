@@ -12,6 +12,7 @@ from adapters.modbus.register_clock import set_clock
 from adapters.modbus.register_supply import order_supply, read_supply
 from adapters.modbus.unit import Acquaintance, Unit
 from headend.commands import SetSupply
+from headend.credit_parameters import CreditParameters
 from headend.errors import Misconfigured, Unsupported
 from headend.events import MeterEvent
 from headend.meters import Meter, StsConfiguration
@@ -105,6 +106,9 @@ class ReadingSession:
 
     async def token_outcome(self, token: Token) -> TokenOutcome | None:
         self._refuse("takes no tokens")
+
+    async def set_credit_parameters(self, change: CreditParameters) -> None:
+        self._refuse("takes no credit parameters")
 
     async def sts_configuration(self) -> StsConfiguration:
         self._refuse("holds no decoder key")

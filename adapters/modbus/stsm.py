@@ -15,11 +15,7 @@ from adapters.modbus.frames import Table
 from adapters.modbus.readings import ReadingSession
 from adapters.modbus.stsm_key import key_held
 from adapters.modbus.stsm_log import StsmLog
-from adapters.modbus.stsm_parameters import (
-    CreditParameters,
-    change_parameters,
-    read_parameters,
-)
+from adapters.modbus.stsm_parameters import change_parameters, read_parameters
 from adapters.modbus.stsm_supply import COMMANDS, REASONS, refusal_of, supply_of
 from adapters.modbus.stsm_tokens import (
     decided,
@@ -31,6 +27,7 @@ from adapters.modbus.stsm_tokens import (
 )
 from adapters.modbus.unit import Acquaintance, Unit
 from headend.commands import SetSupply
+from headend.credit_parameters import CreditParameters
 from headend.errors import Misconfigured, NoAnswer, NotSent, Refused, Unsupported
 from headend.events import MeterEvent
 from headend.meters import Meter, StsConfiguration
@@ -68,7 +65,8 @@ class StsmSession:
         self._known = known
         self._clock = clock
         self._readings = ReadingSession(unit, meter, known=known, clock=clock)
-        self._log = StsmLog(unit, meter, known.profile.event_codes)
+        codes, exponent = known.profile.event_codes, known.amount_exponent
+        self._log = StsmLog(unit, meter, codes, exponent=exponent)
 
     async def read(self) -> Sequence[Reading]:
         """The readings of the profile."""
@@ -197,7 +195,15 @@ class StsmSession:
         return await read_parameters(self._unit, exponent=self._known.amount_exponent)
 
     async def set_credit_parameters(self, change: CreditParameters) -> None:
-        """Set those that are named, and read them back; raises Refused."""
+        """Set those that are named, and read them back.
+
+        Raises Refused also for what this meter, by its own word, does not have.
+        """
+        features = self._known.features
+        if change.emergency_credit and stsm.Feature.EMERGENCY_CREDIT not in features:
+            raise Refused("this meter has no emergency credit")
+        if change.power_limit_w and stsm.Feature.POWER_LIMIT not in features:
+            raise Refused("this meter has no power limit")
         await change_parameters(self._unit, change, exponent=self._known.amount_exponent)
 
     # --- leaves ---

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from adapters.modbus.frames import Table
+from adapters.modbus.stsm_tokens import scaled
 from adapters.modbus.unit import Unit
 from headend.errors import NoAnswer
 from headend.events import EventType, MeterEvent
@@ -22,9 +23,15 @@ _DAY = timedelta(days=1)
 
 
 class StsmLog:
-    """The log and the history of one meter; `codes` are those that the maker has of his own."""
+    """The log and the history of one meter; `codes` are those that the maker has of his own.
 
-    def __init__(self, unit: Unit, meter: Meter, codes: Mapping[int, EventType]) -> None:
+    `exponent` is the power of ten of its amounts.
+    """
+
+    def __init__(
+        self, unit: Unit, meter: Meter, codes: Mapping[int, EventType], *, exponent: int
+    ) -> None:
+        self._exponent = exponent
         self._unit = unit
         self._meter = meter
         self._codes = codes
@@ -86,7 +93,9 @@ class StsmLog:
         )
 
     async def history(self, *, since: datetime | None, received_at: datetime) -> Sequence[Reading]:
-        """Energy of the days, and registers at the end of the months, that ended after `since`."""
+        """Of the days that ended after `since` their energy; of the months the register at their
+        end, and what was purchased in them.
+        """
         last_day = _moment(unsigned(await self._read(log.DAYS_END)))
         if last_day is None or (since is not None and last_day <= since):
             return []
@@ -97,10 +106,14 @@ class StsmLog:
             for age, energy in enumerate(log.day_energies(days))
             if energy is not None
         ]
-        found += [
-            (ReadingType.ENERGY_IMPORT_WH, end.import_wh, _month_end(end), end.flags)
-            for end in log.month_ends(months)
-        ]
+        for end in log.month_ends(months):
+            bought = int(scaled(1000 * end.purchased, self._exponent))
+            of_month = {
+                ReadingType.ENERGY_IMPORT_WH: end.import_wh,
+                ReadingType.CREDIT_BOUGHT_MONTH_MILLI: bought,
+            }
+            at = _month_end(end)
+            found += [(kind, value, at, end.flags) for kind, value in of_month.items()]
         return [
             Reading(
                 tenant=self._meter.tenant,

@@ -1,43 +1,18 @@
-"""Credit parameters of an STSM meter: low-credit warnings, emergency credit, limits of credit.
+"""Credit parameters of an STSM meter: warnings, emergency credit, limits of credit and of power.
 
 The block is written as a whole, so it is read first: what nobody wants to change stays as it is.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 
 from adapters.modbus.doubt import in_doubt, nothing_in_doubt
 from adapters.modbus.frames import Table
 from adapters.modbus.stsm_tokens import scaled
 from adapters.modbus.unit import Unit
+from headend.credit_parameters import POWER_LIMIT, CreditParameters
 from headend.errors import Refused
 from protocols.modbus.stsm_parameters import PARAMETERS, Parameters
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreditParameters:
-    """Amounts in units of the service, or money. In a change, None leaves one as it is.
-
-    A supply that went off for credit comes back from `reconnect_credit` on; 0: from any credit on.
-    """
-
-    low_credit_1: Decimal | None = None
-    low_credit_2: Decimal | None = None
-    emergency_credit: Decimal | None = None
-    maximum_credit: Decimal | None = None
-    overdraft: Decimal | None = None
-    reconnect_credit: Decimal | None = None
-
-    def raw(self, exponent: int) -> dict[str, int]:
-        """What is to be changed, in the meter's steps.
-
-        Raises Refused for an amount that falls between two steps or below zero.
-        """
-        return {
-            name: _raw(name, amount, exponent)
-            for name in self.__slots__
-            if (amount := getattr(self, name)) is not None
-        }
 
 
 async def read_parameters(unit: Unit, *, exponent: int) -> CreditParameters:
@@ -50,6 +25,7 @@ async def read_parameters(unit: Unit, *, exponent: int) -> CreditParameters:
         maximum_credit=scaled(held.maximum_credit, exponent),
         overdraft=scaled(held.overdraft, exponent),
         reconnect_credit=scaled(held.reconnect_credit, exponent),
+        power_limit_w=held.power_limit_w,
     )
 
 
@@ -58,7 +34,7 @@ async def change_parameters(unit: Unit, change: CreditParameters, *, exponent: i
 
     Raises Refused when the meter keeps others, or cannot hold an amount.
     """
-    raw = change.raw(exponent)
+    raw = _steps(change, exponent)
     with nothing_in_doubt():
         held = await _read(unit)
     wanted = replace(held, **raw)
@@ -67,7 +43,7 @@ async def change_parameters(unit: Unit, change: CreditParameters, *, exponent: i
     try:
         words = wanted.words()
     except OverflowError:
-        raise Refused("an amount is larger than the meter can hold") from None
+        raise Refused("a parameter is larger than the meter can hold") from None
     await unit.write(PARAMETERS.start, words)
     with in_doubt():
         kept = await _read(unit)
@@ -77,6 +53,14 @@ async def change_parameters(unit: Unit, change: CreditParameters, *, exponent: i
 
 async def _read(unit: Unit) -> Parameters:
     return Parameters.of(await unit.read(Table.HOLDING, PARAMETERS))
+
+
+def _steps(change: CreditParameters, exponent: int) -> dict[str, int]:
+    """What is to be changed, in the meter's steps; raises Refused for what falls between two."""
+    steps = {name: _raw(name, amount, exponent) for name, amount in change.amounts.items()}
+    if change.power_limit_w is not None:
+        steps[POWER_LIMIT] = change.power_limit_w
+    return steps
 
 
 def _raw(name: str, amount: Decimal, exponent: int) -> int:

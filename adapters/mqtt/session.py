@@ -19,6 +19,7 @@ from adapters.mqtt.supply import read_supply
 from adapters.mqtt.topics import CommandTopics
 from adapters.mqtt.waiting import Waiting
 from headend.commands import SetSupply
+from headend.credit_parameters import CreditParameters
 from headend.errors import Misconfigured, NoAnswer, NotSent, Refused, Unsupported, WireError
 from headend.events import MeterEvent
 from headend.meters import Capability, StsConfiguration
@@ -112,6 +113,9 @@ class MqttSession:
     async def set_clock(self, now: datetime) -> None:
         self._need(Capability.CLOCK)
         _check(await self._ask(commands.set_clock(now, command_id=self._new_id())))
+
+    async def set_credit_parameters(self, change: CreditParameters) -> None:
+        raise Unsupported("a meter on MQTT takes no credit parameters")
 
     async def sts_configuration(self) -> StsConfiguration:
         """The key that the meter holds now.

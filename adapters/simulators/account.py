@@ -8,7 +8,7 @@ THOUSAND = 1000
 
 
 class Account:
-    """Registers in thousandths: import of Wh or litres, credit of units or of money.
+    """Registers in thousandths: import of Wh or litres, credit (and all bought) of units or money.
 
     `load` is in thousandths of a unit per hour (W, or l/h); `price_milli` what one unit costs.
     """
@@ -16,6 +16,7 @@ class Account:
     def __init__(self, *, credit_milli: int, load: int, price_milli: int) -> None:
         self.credit_milli = credit_milli
         self.import_milli = 0
+        self.bought_milli = 0
         self.load = load
         self.price_milli = price_milli
         self._import_carry = 0

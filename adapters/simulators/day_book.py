@@ -1,4 +1,4 @@
-"""What a simulated meter keeps of past days and months: import at the end of each, UTC.
+"""What a simulated meter keeps of past days and months: import and what was bought, UTC.
 
 A day that the meter did not live through to its end, the first one, is no complete day.
 """
@@ -14,11 +14,15 @@ DAY = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class DayEnd:
-    """`used` since the end of the day before, `register` the import then; Wh or litres."""
+    """`used` since the end of the day before, `register` the import then; Wh or litres.
+
+    `bought_milli` in its month, up to then: thousandths of a unit, or of money.
+    """
 
     end: datetime
     used: int | None
     register: int
+    bought_milli: int = 0
 
 
 class DayBook:
@@ -28,6 +32,7 @@ class DayBook:
         self.due = _midnight_after(now)
         self._days: deque[DayEnd] = deque(maxlen=DAYS_KEPT)
         self._months: deque[DayEnd] = deque(maxlen=MONTHS_KEPT)
+        self._bought_before = 0
 
     @property
     def days(self) -> Sequence[DayEnd]:
@@ -39,13 +44,14 @@ class DayBook:
         """The last days of months, the newest first."""
         return tuple(self._months)
 
-    def close(self, register: int) -> None:
-        """The day that ends now is over."""
+    def close(self, register: int, bought_milli: int) -> None:
+        """The day that ends now is over; `bought_milli` is all that was ever bought."""
         used = register - self._days[0].register if self._days else None
-        day = DayEnd(self.due, used, register)
+        day = DayEnd(self.due, used, register, bought_milli - self._bought_before)
         self._days.appendleft(day)
         if self.due.day == 1:
             self._months.appendleft(day)
+            self._bought_before = bought_milli
         self.due += DAY
 
 

@@ -107,6 +107,7 @@ def _credit(amount: int, circuit: Circuit, maximum: int, now: datetime) -> Token
         circuit.tell(EventType.CREDIT_ABOVE_MAXIMUM, now)
         return TokenResult.OVERFLOW_ERROR
     circuit.account.credit_milli = credit_milli
+    circuit.account.bought_milli += amount
     circuit.settle(now)
     return TokenResult.ACCEPT
 

@@ -146,7 +146,7 @@ class SimulatedMeter:
 
     def _do_due(self, now: datetime) -> None:
         if self.day_book.due <= now:
-            self.day_book.close(self.import_milli)
+            self.day_book.close(self.import_milli, self.circuit.account.bought_milli)
         if self._back_at is not None and self._back_at <= now:
             self.power_on(now)
         if self.decoder.forget_half_change(now):

@@ -29,11 +29,16 @@ def event_window(log: EventLog, wanted: int) -> bytes:
     )
 
 
-def months_block(book: DayBook, *, doubtful: bool) -> bytes:
-    """D800-D85F: year, month, flags, import; what was purchased is not kept."""
+def months_block(book: DayBook, *, step: int, doubtful: bool) -> bytes:
+    """D800-D85F: year, month, flags, import, purchased in steps of so many thousandths."""
     return b"".join(
         struct.pack(
-            _MONTH, (day.end - DAY).year - 2000, (day.end - DAY).month, doubtful, day.register, 0
+            _MONTH,
+            (day.end - DAY).year - 2000,
+            (day.end - DAY).month,
+            doubtful,
+            day.register,
+            day.bought_milli // step,
         )
         for day in book.months
     )

@@ -225,7 +225,8 @@ class StsmRegisters:
         return event_window(self._meter.events, self._wanted_event)
 
     def _months(self, now: datetime) -> bytes:
-        return months_block(self._meter.day_book, doubtful=not self._meter.clock.valid)
+        doubtful = not self._meter.clock.valid
+        return months_block(self._meter.day_book, step=self._step, doubtful=doubtful)
 
     def _days(self, now: datetime) -> bytes:
         return days_block(self._meter.day_book)

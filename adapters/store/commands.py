@@ -8,7 +8,16 @@ from datetime import UTC, datetime
 from typing import Any, assert_never
 
 from adapters.store.meters import sts_columns
-from headend.commands import ChangeKey, Command, EnterToken, Manage, SetClock, SetSupply
+from headend.commands import (
+    ChangeKey,
+    Command,
+    EnterToken,
+    Manage,
+    SetClock,
+    SetCreditParameters,
+    SetSupply,
+)
+from headend.credit_parameters import CreditParameters
 from headend.meters import KeyType, StsConfiguration
 from headend.supply import SupplyAction, SupplyReason
 from headend.tokens import ManagementKind, ManagementOrder
@@ -34,6 +43,8 @@ def command_json(command: Command) -> dict[str, object]:
             numbers = {"kind": order.kind.value, "value": order.value, "index": order.index}
             made_under = {} if sts is None else {"sts": sts_columns(sts)}
             return {"type": "manage", **numbers, **made_under}
+        case SetCreditParameters(change):
+            return {"type": "set_credit_parameters", "parameters": dict(change.plain)}
         case ChangeKey():
             return {
                 "type": "change_key",
@@ -64,6 +75,8 @@ def command_of(plain: Mapping[str, Any]) -> Command:
             return Manage(order, None if sts is None else _sts_of(sts))
         case "change_key":
             return ChangeKey(present=_sts_of(plain["present"]), to=_sts_of(plain["to"]))
+        case "set_credit_parameters":
+            return SetCreditParameters(CreditParameters.of(plain["parameters"]))
         case tag:
             raise AssertionError(f"a command of a newer release: {tag}")
 

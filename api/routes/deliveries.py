@@ -19,7 +19,16 @@ from api.stories import DeliveryStory, delivery_story
 from headend import refusals
 from headend.api_keys import ApiKey, Scope
 from headend.attempts import Attempt
-from headend.commands import ChangeKey, Command, EnterToken, Manage, SetClock, SetSupply
+from headend.commands import (
+    ChangeKey,
+    Command,
+    EnterToken,
+    Manage,
+    SetClock,
+    SetCreditParameters,
+    SetSupply,
+)
+from headend.credit_parameters import CreditParameters
 from headend.deliveries import Confirmation, DeliveryMethod, DeliveryState, Fact
 from headend.meters import StsConfiguration
 from headend.supply import SupplyAction, SupplyReason
@@ -37,6 +46,7 @@ class CommandKind(StrEnum):
     SET_CLOCK = "set_clock"
     MANAGE = "manage"
     CHANGE_KEY = "change_key"
+    SET_CREDIT_PARAMETERS = "set_credit_parameters"
 
 
 class AttemptTold(Told):
@@ -82,11 +92,28 @@ class EngineeringTold(Told):
         )
 
 
+class CreditParametersTold(Told):
+    """The credit parameters that were named; amounts as decimal texts in `unit`."""
+
+    unit: str | None = None
+    low_credit_1: str | None = None
+    low_credit_2: str | None = None
+    emergency_credit: str | None = None
+    maximum_credit: str | None = None
+    overdraft: str | None = None
+    reconnect_credit: str | None = None
+    power_limit_w: int | None = None
+
+    @classmethod
+    def of(cls, change: CreditParameters) -> "CreditParametersTold":
+        return cls.model_validate(dict(change.plain))
+
+
 class CommandTold(Told):
     """What the meter is asked to do.
 
     `action`, `reason` and `expires_at` belong to `set_supply`, `engineering` to `manage`, `present`
-    and `to` to `change_key`.
+    and `to` to `change_key`, `parameters` to `set_credit_parameters`.
     """
 
     kind: Annotated[CommandKind, grows(CommandKind)]
@@ -96,6 +123,7 @@ class CommandTold(Told):
     engineering: EngineeringTold | None = None
     present: StsTold | None = None
     to: StsTold | None = None
+    parameters: CreditParametersTold | None = None
 
     @classmethod
     def of(cls, command: Command) -> "CommandTold":
@@ -109,6 +137,9 @@ class CommandTold(Told):
             case ChangeKey(present, to):
                 told = StsTold.of(present), StsTold.of(to)
                 return cls(kind=CommandKind.CHANGE_KEY, present=told[0], to=told[1])
+            case SetCreditParameters(change):
+                told_ = CreditParametersTold.of(change)
+                return cls(kind=CommandKind.SET_CREDIT_PARAMETERS, parameters=told_)
             case SetSupply(action, reason, expires_at):
                 return cls(
                     kind=CommandKind.SET_SUPPLY,
@@ -269,7 +300,7 @@ def _scope_of(command: Command) -> Scope:
             return Scope.RECHARGE
         case ChangeKey():
             return Scope.KEYS
-        case Manage():
+        case Manage() | SetCreditParameters():
             return Scope.ENGINEERING
         case SetClock():
             return Scope.METERS

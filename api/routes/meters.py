@@ -155,7 +155,7 @@ async def order_supply(
         ordered_by=caller.id,
         requester=requester_of(caller, body.requested_by),
     )
-    return await _ordered(desks, response, *await desks.writes.finish(ordering))
+    return await ordered(desks, response, *await desks.writes.finish(ordering))
 
 
 @router.post(
@@ -168,12 +168,13 @@ async def order_clock(
     drn: DrnOfPath, body: ClockAsked, caller: Keeper, desks: Desks, response: Response
 ) -> DeliveryTold:
     ordering = desks.commands.order_clock(caller.tenant, drn, ident=body.id, ordered_by=caller.id)
-    return await _ordered(desks, response, *await desks.writes.finish(ordering))
+    return await ordered(desks, response, *await desks.writes.finish(ordering))
 
 
-async def _ordered(
+async def ordered(
     desks: HeadEnd, response: Response, delivery: Delivery, new: bool
 ) -> DeliveryTold:
+    """The answer to an order: 202 for a new one, 200 for one that is known."""
     response.status_code = 202 if new else 200
     response.headers["Location"] = f"/v1/deliveries/{delivery.id}"
     return DeliveryTold.of(await delivery_story(desks.store, delivery.tenant, delivery.id))

@@ -82,6 +82,7 @@ class Feature(IntFlag):
     EVENT_LOG = 1 << 5
     HISTORY = 1 << 6
     BINARY_TOKEN = 1 << 8
+    POWER_LIMIT = 1 << 10
     KEYPAD = 1 << 11
     REMOTE_CLOSE = 1 << 13
     AUTHORISATION = 1 << 15

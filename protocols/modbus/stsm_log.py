@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from protocols.modbus.blocks import Span
-from protocols.modbus.registers import unsigned, words_of
+from protocols.modbus.registers import signed, unsigned, words_of
 
 NEWEST_EVENT_LOW = Span(0xD05D, 1)
 EVENT_WINDOW = 0xD700
@@ -69,12 +69,15 @@ class LoggedEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MonthEnd:
-    """One month of D800-D85F: the import register at its end, and whether the meter doubts it."""
+    """One month of D800-D85F: the import register at its end, what was purchased in it (in steps of
+    amounts), and whether the meter doubts it.
+    """
 
     year: int
     month: int
     flags: int
     import_wh: int
+    purchased: int = 0
 
     @classmethod
     def of(cls, words: Sequence[int]) -> Self | None:
@@ -82,7 +85,13 @@ class MonthEnd:
         year, month = 2000 + (words[0] >> 8), words[0] & 0xFF
         if not 1 <= month <= 12:
             return None
-        return cls(year=year, month=month, flags=words[1], import_wh=unsigned(words[2:6]))
+        return cls(
+            year=year,
+            month=month,
+            flags=words[1],
+            import_wh=unsigned(words[2:6]),
+            purchased=signed(words[6:8]),
+        )
 
 
 def wanted(number: int) -> tuple[int, ...]:

@@ -15,6 +15,7 @@ from tests.api.office import DRN, RIVAL, Caller, Office, a_meter_body, a_recharg
 from tests.api.orders import ENGINEERING, KEY_CHANGES, a_change, a_clearing, add_second_key
 from tests.fakes import FakeClock
 
+LIMIT = {"id": "l1", "power_limit_w": 6000}
 OPEN = {
     "id": "o1",
     "action": "open",
@@ -47,6 +48,7 @@ ROUTES = [
     ("POST", f"/v1/meters/{DRN}/supply", OPEN, Scope.DISCONNECT),
     ("POST", f"/v1/meters/{DRN}/supply", OPEN | {"action": "permit_close"}, Scope.SUPPLY),
     ("POST", f"/v1/meters/{DRN}/clock", {"id": "c1"}, Scope.METERS),
+    ("POST", f"/v1/meters/{DRN}/credit-parameters", LIMIT, Scope.ENGINEERING),
     ("PUT", "/v1/usage-points/p1", {}, Scope.METERS),
     ("GET", "/v1/usage-points/p1", None, Scope.READ),
     ("GET", "/v1/usage-points", None, Scope.READ),
@@ -279,6 +281,7 @@ async def test_another_tenants_things_are_as_unknown(office: Office, caller: Cal
         ("GET", f"/v1/meters/{DRN}/events", None, "unknown-meter"),
         ("POST", f"/v1/meters/{DRN}/supply", order, "unknown-meter"),
         ("POST", f"/v1/meters/{DRN}/clock", {"id": "x"}, "unknown-meter"),
+        ("POST", f"/v1/meters/{DRN}/credit-parameters", LIMIT, "unknown-meter"),
         ("GET", "/v1/usage-points/p1", None, "unknown-usage-point"),
         ("GET", "/v1/supply-groups/123457", None, "unknown-supply-group"),
     ]:

@@ -25,6 +25,7 @@ from headend.bus import Bus
 from headend.bus_ports import BusPorts
 from headend.command_desk import CommandDesk
 from headend.commands import SetSupply
+from headend.credit_parameters import CreditParameters
 from headend.deliveries import Delivery
 from headend.errors import NoAnswer, NotSent, Unsupported
 from headend.events import MeterEvent
@@ -216,6 +217,9 @@ class WireSession:
         await self._hop()
         self.meter.set_clock(now, self.clock.now())
         await self._answer()
+
+    async def set_credit_parameters(self, change: CreditParameters) -> None:
+        raise Unsupported("no credit parameters")
 
     async def sts_configuration(self) -> StsConfiguration:
         await self._hop()

@@ -9,7 +9,15 @@ from decimal import Decimal
 import pytest
 
 from headend.agenda import Urgency
-from headend.commands import ChangeKey, Command, EnterToken, SetClock, SetSupply
+from headend.commands import (
+    ChangeKey,
+    Command,
+    EnterToken,
+    SetClock,
+    SetCreditParameters,
+    SetSupply,
+)
+from headend.credit_parameters import CreditParameters
 from headend.deliveries import Confirmation, Delivery, DeliveryMethod, Fact
 from headend.errors import Misconfigured, NoAnswer, NotSent, Refused, Unsupported
 from headend.events import MeterEvent
@@ -97,6 +105,9 @@ class Scripted:
     async def set_clock(self, now: datetime) -> None:
         self.say("set_clock", self.enter)
 
+    async def set_credit_parameters(self, change: CreditParameters) -> None:
+        self.say("set_credit_parameters", self.enter)
+
     async def sts_configuration(self) -> StsConfiguration:
         return self.say("key", self.held)  # type: ignore[return-value]
 
@@ -147,6 +158,7 @@ def said(result: TokenResult, **more: object) -> TokenOutcome:
 
 
 SOLD = Sold(encoded=TEN)
+LIMIT = SetCreditParameters(CreditParameters(power_limit_w=6000))
 
 
 async def outcome_of(session: Scripted, job: Leased, sold: Sold = SOLD):
@@ -328,6 +340,25 @@ async def test_the_clock_is_set_to_the_time_of_sending():
     assert (session.asked, outcome.fact) == (["set_clock"], Fact.ACCEPTED)
 
 
+async def test_credit_parameters_are_done_when_they_were_read_back():
+    session = Scripted()
+    outcome = await outcome_of(session, leased(LIMIT))
+    assert session.asked == ["set_credit_parameters"]
+    assert (outcome.fact, outcome.by) == (Fact.ACCEPTED, Confirmation.READ_BACK)
+
+
+@pytest.mark.parametrize(
+    ("error", "fact"),
+    [
+        (NoAnswer("silence"), Fact.NO_ANSWER),
+        (NotSent("silence before it"), Fact.NOT_SENT),
+        (Refused("it keeps others"), Fact.REFUSED),
+    ],
+)
+async def test_credit_parameters_that_are_not_kept_or_not_told(error, fact):
+    assert (await outcome_of(Scripted(enter=error), leased(LIMIT))).fact is fact
+
+
 def test_an_interruption_is_in_doubt_only_once_the_command_was_sent():
     assert Attempting(acted=False).interrupted().fact is Fact.NOT_SENT
     assert Attempting(acted=True).interrupted().fact is Fact.NO_ANSWER
@@ -391,6 +422,9 @@ class Rekeyed(Scripted):
     async def enter_token(self, token: Token, *, attempt: int) -> TokenOutcome:
         self.attempts.append(attempt)
         return self.say("enter", next(self.parts))  # type: ignore[return-value]
+
+    async def set_credit_parameters(self, change: CreditParameters) -> None:
+        self.say("set_credit_parameters", self.enter)
 
     async def sts_configuration(self) -> StsConfiguration:
         return self.say("key", next(self.keys))  # type: ignore[return-value]

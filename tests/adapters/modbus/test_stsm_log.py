@@ -112,12 +112,16 @@ async def test_a_meter_without_log_and_history_is_asked_for_none():
 async def test_days_and_months_are_told_at_their_end():
     history = await history_of("history", since=None)
     day, register = ReadingType.ENERGY_IMPORT_DAY_WH, ReadingType.ENERGY_IMPORT_WH
+    bought = ReadingType.CREDIT_BOUGHT_MONTH_MILLI
     assert [(each.type, each.value, each.taken_at, each.quality) for each in history] == [
         (day, 3300, MIDNIGHT, Quality.GOOD),
         (day, 2200, MIDNIGHT - timedelta(days=1), Quality.GOOD),
         (register, 123_450_000, MIDNIGHT, Quality.GOOD),
+        (bought, 25_000, MIDNIGHT, Quality.GOOD),
         (register, 123_000_000, datetime(2026, 2, 1, tzinfo=UTC), Quality.SUSPECT),
+        (bought, 0, datetime(2026, 2, 1, tzinfo=UTC), Quality.SUSPECT),
         (register, 122_000_000, datetime(2026, 1, 1, tzinfo=UTC), Quality.GOOD),
+        (bought, 0, datetime(2026, 1, 1, tzinfo=UTC), Quality.GOOD),
     ]
 
 

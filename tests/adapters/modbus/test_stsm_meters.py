@@ -181,6 +181,19 @@ async def test_past_days_are_told_as_the_meter_lived_them():
     assert {each.taken_at.day for each in months} == {1}
 
 
+async def test_what_was_bought_in_a_month_is_told_at_its_end():
+    long_ago = WallClock().now() - timedelta(days=70)
+    async with a_site(credit_milli=0, now=long_ago) as site:
+        for tenths in (256, 44):
+            site.meter.customer_types(site.bench.credit(tenths), long_ago)
+        async with site.open() as session:
+            history = await session.history(since=None)
+    kind = ReadingType.CREDIT_BOUGHT_MONTH_MILLI
+    bought = sorted((each.taken_at, each.value) for each in history if each.type is kind)
+    assert [value for _, value in bought] == [30_000, *[0] * (len(bought) - 1)]
+    assert len(bought) >= 2
+
+
 async def test_a_currency_meter_is_sold_its_money_and_no_other():
     async with a_site(credit_milli=0, currency="ZAR") as site:
         tid = site.bench.tid()

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -10,10 +11,10 @@ from adapters.modbus.driver import ModbusDriver
 from adapters.modbus.line import ModbusLine
 from adapters.modbus.profile_files import load_profiles
 from adapters.modbus.stsm import StsmSession
-from adapters.modbus.stsm_parameters import CreditParameters
 from adapters.simulators.modbus_server import SimulatedLine
 from adapters.simulators.modbus_units import ModbusUnit
 from adapters.simulators.stsm_registers import StsmRegisters
+from headend.credit_parameters import CreditParameters
 from headend.errors import NoAnswer, NotSent, Refused
 from headend.meters import BusName, Drn, ProfileName, Route
 from headend.supply import DarkCause
@@ -59,6 +60,7 @@ async def test_they_are_told_in_units():
             maximum_credit=Decimal("999999.99"),
             overdraft=Decimal(0),
             reconnect_credit=Decimal(10),
+            power_limit_w=6000,
         )
 
 
@@ -84,12 +86,6 @@ async def test_silence_is_a_doubt_only_after_the_write(name: str, error: type[Ex
     async with played(name) as session:
         with pytest.raises(error):
             await session.set_credit_parameters(CreditParameters(low_credit_1=Decimal(30)))
-
-
-@pytest.mark.parametrize("amount", ["0.001", "-1"])
-def test_an_amount_between_two_steps_or_below_zero_does_not_leave_us(amount: str):
-    with pytest.raises(Refused, match="no whole number of the meter's steps"):
-        CreditParameters(overdraft=Decimal(amount)).raw(-2)
 
 
 def test_a_block_comes_back_as_it_was():
@@ -122,14 +118,23 @@ async def test_a_simulated_meter_takes_them_and_lives_by_them():
         url = f"tcp://127.0.0.1:{await served.serve_tcp()}"
         line = ModbusLine(url, framing="tcp")
         async with session_with(line, BENCH_DRN) as session:
-            await session.set_credit_parameters(CHANGE)
+            await session.set_credit_parameters(replace(CHANGE, emergency_credit=None))
             held = await session.credit_parameters()
-            too_much = CreditParameters(low_credit_1=Decimal(10**9))
-            with pytest.raises(Refused, match="larger than the meter can hold"):
-                await session.set_credit_parameters(too_much)
+            with pytest.raises(Refused, match="no emergency credit"):
+                await session.set_credit_parameters(CHANGE)
+            for amount, why in (
+                (Decimal(10**9), "larger than the meter can hold"),
+                (Decimal("0.001"), "no whole number of the meter's steps"),
+                (Decimal(-1), "no whole number of the meter's steps"),
+            ):
+                with pytest.raises(Refused, match=why):
+                    await session.set_credit_parameters(CreditParameters(low_credit_1=amount))
+            await session.set_credit_parameters(CreditParameters(power_limit_w=6000))
+            limited = await session.credit_parameters()
         await line.aclose()
     assert held.low_credit_1 == Decimal(30)
-    assert held.emergency_credit == Decimal(5)
+    assert held.emergency_credit == 0
+    assert limited == replace(held, power_limit_w=6000), "nothing else was touched"
     assert meter.circuit.low_credit_milli == 30_000
     meter.circuit.account.credit_milli = 0
     meter.circuit.settle(START)

@@ -1,12 +1,22 @@
 """Commands as rows hold them: what is written here must be read by every later release."""
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import get_args
 
 import pytest
 
 from adapters.store.commands import command_json, command_of
-from headend.commands import ChangeKey, Command, EnterToken, Manage, SetClock, SetSupply
+from headend.commands import (
+    ChangeKey,
+    Command,
+    EnterToken,
+    Manage,
+    SetClock,
+    SetCreditParameters,
+    SetSupply,
+)
+from headend.credit_parameters import CreditParameters
 from headend.meters import KeyType, StsConfiguration
 from headend.supply import SupplyAction, SupplyReason
 from headend.tokens import ManagementKind, ManagementOrder
@@ -23,6 +33,19 @@ ROWS: list[tuple[Command, dict[str, object]]] = [
         },
     ),
     (SetClock(), {"type": "set_clock"}),
+    (
+        SetCreditParameters(
+            CreditParameters(unit="kWh", low_credit_1=Decimal("20.50"), overdraft=Decimal(0))
+        ),
+        {
+            "type": "set_credit_parameters",
+            "parameters": {"unit": "kWh", "low_credit_1": "20.50", "overdraft": "0"},
+        },
+    ),
+    (
+        SetCreditParameters(CreditParameters(power_limit_w=6000)),
+        {"type": "set_credit_parameters", "parameters": {"power_limit_w": 6000}},
+    ),
     (
         Manage(ManagementOrder(ManagementKind.SET_FLAG, value=0, index=3)),
         {"type": "manage", "kind": "set_flag", "value": 0, "index": 3},
