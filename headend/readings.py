@@ -18,10 +18,10 @@ class ReadingType(StrEnum):
     IEC 61968-9, annex C, those that are used here: macro period, accumulation, flow, commodity,
     kind, tariff rate, phases, multiplier, unit (`cim`).
 
-    Credit, left or bought, is in thousandths of the unit of the service (Wh, litres, milli-minutes),
-    or of the currency that the meter counts in. Net energy may fall; power is signed, export below 0, and so
-    are reactive power and power factor (thousandths). Demand is the mean of the period now. A day's
-    energy is taken at the end of that day, what was bought in a month at the end of that.
+    Credit (left, or bought in a month) is in thousandths of the unit of the service (Wh, litres,
+    milli-minutes), or of the currency that the meter counts in. Net energy may fall; power is
+    signed, export below 0, and so are reactive power and power factor (thousandths). Demand is the
+    mean of the period now. What belongs to a day or a month is taken at its end.
     """
 
     ENERGY_IMPORT_WH = "energy_import_wh", "1-0:1.8.0", "0.1.1.1.12.0.0.0.72"
