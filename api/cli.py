@@ -25,6 +25,7 @@ from api.commands import (
     models,
     parameters,
     people,
+    readings,
     recharges,
     serve,
     simulate,
@@ -59,6 +60,7 @@ app.add_typer(caps.hours, name="hours")
 app.add_typer(audit.group, name="audit")
 app.add_typer(vault.group, name="vault")
 app.command("line", epilog=lines.EPILOG)(lines.line_command)
+app.command("read", epilog=readings.EPILOG)(readings.read_command)
 app.add_typer(meters.group, name="meters")
 app.add_typer(models.group, name="models")
 app.add_typer(groups.group, name="groups")

@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from adapters.chance import SystemChance
 from adapters.clock import WallClock
+from adapters.modbus.line import Way
 from adapters.mqtt.address import parse_broker_url
 from adapters.mqtt.broker import MqttLink
 from adapters.mqtt.driver import MqttDriver
@@ -41,6 +42,7 @@ from headend.errors import HeadendError, Misconfigured, StoreDown
 from headend.intake import Intake
 from headend.job_desk import JobDesk
 from headend.key_desk import KeyDesk
+from headend.lending import Lender
 from headend.lines import WatchedLine
 from headend.listening import listen
 from headend.meter_desk import MeterDesk
@@ -277,19 +279,23 @@ class _Wires:
 
     def add(self, name: BusName, settings: ModbusBus | MqttBus) -> None:
         """Put one bus together; raises SettingsRefused."""
+        lender = None
         try:
             match settings:
                 case ModbusBus():
-                    driver, self.lines[name] = self._line(settings)
+                    driver, way = self._line(settings)
+                    self.lines[name] = way
+                    store, clock = self._ports.store, self._ports.clock
+                    lender = Lender(name, way, store=store, clock=clock)
                 case MqttBus():
                     driver = self._mqtt_driver(name, settings)
         except (ValueError, Misconfigured) as error:
             raise SettingsRefused(f"buses.{name}.url: {error}") from None
-        bus = Bus(name, slots=settings.slots, driver=driver, ports=self._ports)
+        bus = Bus(name, slots=settings.slots, driver=driver, ports=self._ports, lender=lender)
         self._board.served[name] = bus
         self.works.append(Work(f"bus {name}", bus.serve))
 
-    def _line(self, settings: ModbusBus) -> tuple[Driver, WatchedLine]:
+    def _line(self, settings: ModbusBus) -> tuple[Driver, Way]:
         driver, line = open_line(settings, self._lines, self._ports.clock, self._stack)
         return driver, line.way
 

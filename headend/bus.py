@@ -18,6 +18,7 @@ from headend.bus_ports import CONVERSATION_S, LOOK_EVERY_S, BusPorts
 from headend.commands import ChangeKey, EnterToken, Manage, SetSupply, needs
 from headend.deliveries import Delivery, DeliveryMethod, DeliveryState, Fact
 from headend.errors import Stale, StoreDown
+from headend.lending import Lender
 from headend.meters import BusName, TenantId
 from headend.openings import not_now
 from headend.outcomes import Outcome, attempt_of, write_outcome
@@ -39,12 +40,21 @@ FINISH_S = 5.0
 class Bus:
     """Takes turns on one medium until cancelled."""
 
-    def __init__(self, name: BusName, *, slots: int, driver: Driver, ports: BusPorts) -> None:
+    def __init__(
+        self,
+        name: BusName,
+        *,
+        slots: int,
+        driver: Driver,
+        ports: BusPorts,
+        lender: Lender | None = None,
+    ) -> None:
         assert slots >= 1
         self.name = name
         self._slots = slots
         self._driver = driver
         self._ports = ports
+        self._lender = lender
         self._woken = asyncio.Event()
         # By lease: one that has lapsed may be taken again while its first try still hangs.
         self._sending: dict[_Lease, int] = {}
@@ -64,8 +74,11 @@ class Bus:
                 try:
                     if doubt:
                         await self._take_back()
-                    await self._start_jobs(group)
-                    pause_s, doubt = await self._pause_s(), False
+                    if await self._lent():
+                        pause_s, doubt = LOOK_EVERY_S, False
+                    else:
+                        await self._start_jobs(group)
+                        pause_s, doubt = await self._pause_s(), False
                 except Stale:
                     pause_s = STORE_PAUSE_S
                 except StoreDown:
@@ -101,6 +114,14 @@ class Bus:
                     started_at=delivery.changed_at,
                 )
         return bool(left)
+
+    async def _lent(self) -> bool:
+        """Somebody else has the line, or waits for us to let go of it."""
+        if self._lender is None:
+            return False
+        lent = await self._lender.lent(busy=bool(self._sending) or self._poller.busy)
+        self._poller.rest(lent)
+        return lent
 
     async def _start_jobs(self, group: asyncio.TaskGroup) -> None:
         now = self._ports.clock.now()

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from headend.deliveries import OPEN_STATES
@@ -20,8 +20,10 @@ from headend.meters import (
 from headend.polling import Poll
 from headend.ports import Clock
 from headend.refusals import (
+    CommandUnsupported,
     MalformedOrder,
     MeterExists,
+    MeterNotInService,
     UnknownBus,
     UnknownMeter,
     UnknownProfile,
@@ -113,6 +115,22 @@ class MeterDesk:
                 f"meter {meter.drn} has changed since version {was}: read it again"
             ) from error
         return changed
+
+    async def read_soon(self, tenant: TenantId, drn: Drn) -> datetime:
+        """Let a meter be read as soon as its bus can; what is received from then on is new.
+
+        Raises UnknownMeter, MeterNotInService, CommandUnsupported.
+        """
+        meter = await self.find(tenant, drn)
+        if meter.state is not MeterState.IN_SERVICE:
+            raise MeterNotInService(f"meter {drn} is {meter.state}: nobody reads it")
+        readable = Capability.READ in self._catalog.profiles().get(meter.profile, Capability.NONE)
+        if meter.route is None or not readable:
+            raise CommandUnsupported(f"meter {drn} has no route, or a profile that is not read")
+        now = self._clock.now()
+        async with self._store.begin() as tx:
+            await tx.polls.hasten(tenant, drn, due_at=now)
+        return now
 
     def _check_route(self, meter: Meter) -> None:
         assert meter.route is not None

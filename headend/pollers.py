@@ -45,6 +45,21 @@ class Poller:
         # In the order of asking: of a thousand meters at midnight each has its turn.
         self._past = asyncio.Semaphore(slots)
         self._reading_past: set[tuple[TenantId, Drn]] = set()
+        self._pasts = 0
+        self._working = asyncio.Event()
+        self._working.set()
+
+    @property
+    def busy(self) -> bool:
+        """A conversation is under way."""
+        return bool(self._polls or self._pasts)
+
+    def rest(self, resting: bool) -> None:
+        """While it rests no past days are begun; `start` is not called then."""
+        if resting:
+            self._working.clear()
+        else:
+            self._working.set()
 
     async def start(self, group: asyncio.TaskGroup) -> None:
         """Begin what is due, as far as there are slots. Raises Stale, StoreDown."""
@@ -122,15 +137,19 @@ class Poller:
     async def _read_past(self, meter: Meter, known: Known) -> None:
         try:
             async with self._past:
-                reports = await look_back(
-                    self._driver,
-                    meter,
-                    known,
-                    clock=self._ports.clock,
-                    within_s=PAST_DAYS_S,
-                )
-                await self._ports.intake.accept(reports)
+                await self._working.wait()
+                await self._ask_past(meter, known)
         except (Stale, StoreDown):
             pass  # due again at the next poll
         finally:
             self._reading_past.discard((meter.tenant, meter.drn))
+
+    async def _ask_past(self, meter: Meter, known: Known) -> None:
+        self._pasts += 1
+        try:
+            reports = await look_back(
+                self._driver, meter, known, clock=self._ports.clock, within_s=PAST_DAYS_S
+            )
+        finally:
+            self._pasts -= 1
+        await self._ports.intake.accept(reports)

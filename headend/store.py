@@ -30,6 +30,7 @@ from headend.events import MeterEvent
 from headend.evidence import EvidenceLog
 from headend.holds import Holds
 from headend.jobs import Jobs
+from headend.loans import Loans
 from headend.messages import SentMessages
 from headend.meters import BusName, Drn, Meter, TenantId, UsagePointId
 from headend.opening_hours import OpeningHoursOfGroups
@@ -378,6 +379,8 @@ class Transaction(Protocol):
     def opening_hours(self) -> OpeningHoursOfGroups: ...
     @property
     def jobs(self) -> Jobs: ...
+    @property
+    def loans(self) -> Loans: ...
     @property
     def restoration_clocks(self) -> RestorationClocks: ...
     @property

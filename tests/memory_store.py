@@ -52,6 +52,7 @@ from tests.memory_harm import (
     harm_tables,
 )
 from tests.memory_jobs import MemoryJobs, job_tables
+from tests.memory_loans import MemoryLoans
 from tests.memory_outbox import MemoryOutbox, MemoryPostings, MemoryWebhooks, outbox_tables
 from tests.memory_restoration import (
     MemoryAnswerHistories,
@@ -245,6 +246,10 @@ class MemoryTransaction:
         return MemoryJobs(self._view("jobs"), self._view("job_lines"), recharges, deliveries)
 
     @cached_property
+    def loans(self) -> MemoryLoans:
+        return MemoryLoans(self._view("loans"))
+
+    @cached_property
     def holds(self) -> MemoryHolds:
         return MemoryHolds(self._view("holds"))
 
@@ -271,6 +276,7 @@ def _tables() -> dict[str, Table[Any, Any]]:
         "usage_points": Table(all=lambda one: (one.tenant, (one.id,))),
         "supply_groups": Table(all=lambda one: (one.tenant, (one.sgc,))),
         "tids": Table(),
+        "loans": Table(),
         "recharges": Table(
             all=lambda one: (one.tenant, (one.created_at, one.id)),
             meter=lambda one: ((one.tenant, one.drn), (one.created_at, one.id)),

@@ -44,6 +44,10 @@ class BlockReads:
             raise refused or RegistersRefused(f"the meter has none of {len(values)} {table} values")
         return found
 
+    def refused(self, table: Table, value: Span) -> bool:
+        """The meter has refused to read it alone."""
+        return value in self._learned(table).absent
+
     async def _parts(self, table: Table, values: Sequence[Span]) -> Words:
         """Values by one read or, when that is refused, by the reads of its parts."""
         try:

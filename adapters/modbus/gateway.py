@@ -112,6 +112,12 @@ class Gateway:
         finally:
             self._turns.release()
 
+    async def let_go(self) -> None:
+        """Close while nobody here uses it; the next question opens it again."""
+        self._received.clear()
+        self._late.clear()
+        await self._link.drop()
+
     async def aclose(self) -> None:
         """Close for good; what is on its way ends with NoAnswer."""
         await self._link.aclose()

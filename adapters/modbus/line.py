@@ -44,6 +44,9 @@ class Way(WatchedLine, Protocol):
 
     async def ask(self, request: Request, *, urgency: Urgency) -> Reply: ...
 
+    async def let_go(self) -> None:
+        """Close it while nobody uses it; the next question opens it again."""
+
     async def aclose(self) -> None: ...
 
 
@@ -65,6 +68,9 @@ class RtuWay:
                 return Pace.serial(baud, character_s=port.character_s, delay_s=delay_s)
             case _:
                 return Pace.tcp(delay_s=delay_s)
+
+    async def let_go(self) -> None:
+        await self._line.let_go()
 
     async def aclose(self) -> None:
         await self._line.aclose()

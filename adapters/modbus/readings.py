@@ -80,6 +80,15 @@ class ReadingSession:
             f" impossible for {self._profile.title} ({told}); check its address and profile"
         )
 
+    @property
+    def refused(self) -> frozenset[ReadingType]:
+        """Those of the profile's readings that the meter has refused, each alone."""
+        return frozenset(
+            kind
+            for kind, source in self._profile.readings.items()
+            if self._reads.refused(source.table, source.span)
+        )
+
     async def supply(self) -> Supply:
         if self._profile.supply is None or self._profile.supply.contacts is None:
             self._refuse("does not tell its supply")

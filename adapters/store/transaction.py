@@ -25,6 +25,7 @@ from adapters.store.events import SqlEvents
 from adapters.store.evidence import SqlEvidence
 from adapters.store.holds import SqlHolds
 from adapters.store.jobs import SqlJobs
+from adapters.store.loans import SqlLoans
 from adapters.store.meters import SqlMeters
 from adapters.store.opening_hours import SqlOpeningHours
 from adapters.store.outbox import SqlOutbox
@@ -80,6 +81,7 @@ class SqlTransaction:
         self.holds = SqlHolds(run)
         self.opening_hours = SqlOpeningHours(run)
         self.jobs = SqlJobs(run)
+        self.loans = SqlLoans(run)
         self.restoration_clocks = SqlRestorationClocks(run)
         self.escalations = SqlEscalations(run)
         self.compensations = SqlCompensations(run)

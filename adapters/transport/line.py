@@ -112,6 +112,10 @@ class Line:
                 self._ear.tune(self._address)
             self._turns.release()
 
+    async def let_go(self) -> None:
+        """Close while nobody here uses it; the next question opens it again."""
+        await self._ear.drop()
+
     async def aclose(self) -> None:
         """Close for good; an exchange under way ends with NoAnswer."""
         await self._link.aclose()
