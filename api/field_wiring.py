@@ -200,6 +200,8 @@ async def our_line(
             ours = await stack.enter_async_context(borrower.borrow(chosen.bus))
             if ours.granted:
                 begin()
+                # A reply to what the head-end asked last may still be on its way.
+                await asyncio.sleep(chosen.settings.quiet_s)
             else:
                 _check_unserved(chosen, unserved=unserved)
                 tell(f"no head-end serves {chosen.bus}: no outage")

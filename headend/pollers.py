@@ -45,7 +45,7 @@ class Poller:
         # In the order of asking: of a thousand meters at midnight each has its turn.
         self._past = asyncio.Semaphore(slots)
         self._reading_past: set[tuple[TenantId, Drn]] = set()
-        self._pasts = 0
+        self._pasts: set[asyncio.Task[None]] = set()
         self._working = asyncio.Event()
         self._working.set()
 
@@ -55,9 +55,14 @@ class Poller:
         return bool(self._polls or self._pasts)
 
     def rest(self, resting: bool) -> None:
-        """While it rests no past days are begun; `start` is not called then."""
+        """While it rests past days are not asked for, and `start` is not called.
+
+        Those that are being asked for are cut short: they take long, and the next poll goes on.
+        """
         if resting:
             self._working.clear()
+            for task in self._pasts:
+                task.cancel()
         else:
             self._working.set()
 
@@ -145,11 +150,13 @@ class Poller:
             self._reading_past.discard((meter.tenant, meter.drn))
 
     async def _ask_past(self, meter: Meter, known: Known) -> None:
-        self._pasts += 1
+        ours = asyncio.current_task()
+        assert ours is not None
+        self._pasts.add(ours)
         try:
             reports = await look_back(
                 self._driver, meter, known, clock=self._ports.clock, within_s=PAST_DAYS_S
             )
         finally:
-            self._pasts -= 1
+            self._pasts.discard(ours)
         await self._ports.intake.accept(reports)

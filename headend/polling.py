@@ -1,9 +1,11 @@
 """Polling: which meters are due to be read, and when they are due again."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Protocol
 
-from headend.meters import BusName, Drn, TenantId
+from headend.meters import BusName, Drn, Meter, TenantId
 
 # After a recharge the supply is looked at again, soon and then ever less often.
 SUPPLY_LOOK_FIRST_S = 5
@@ -27,6 +29,23 @@ class Poll:
     due_at: datetime
     interval_s: int
     misses: int = 0
+
+
+class Polls(Protocol):
+    async def put(self, poll: Poll) -> None:
+        """Add or replace the poll of a meter."""
+
+    async def remove(self, tenant: TenantId, drn: Drn) -> None: ...
+
+    async def take_due(
+        self, bus: BusName, *, now: datetime, until: datetime, limit: int
+    ) -> Sequence[tuple[Poll, Meter]]:
+        """Due ones, longest due first; their `due_at` becomes `until`, so one worker has them."""
+
+    async def hasten(self, tenant: TenantId, drn: Drn, *, due_at: datetime) -> None:
+        """Let it be due at that time, if it was to be later."""
+
+    async def next_due(self, bus: BusName) -> datetime | None: ...
 
 
 def due_again(

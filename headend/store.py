@@ -37,7 +37,7 @@ from headend.opening_hours import OpeningHoursOfGroups
 from headend.outbox import Outbox
 from headend.pages import Cursor, Page
 from headend.people import People
-from headend.polling import Poll
+from headend.polling import Polls
 from headend.readings import Reading, ReadingType
 from headend.recharges import Recharge, RechargeState
 from headend.restoration import RestorationClocks
@@ -282,23 +282,6 @@ class Events(Protocol):
 
     async def page(self, tenant: TenantId, drn: Drn, cursor: Cursor) -> Page[MeterEvent]:
         """Newest first."""
-
-
-class Polls(Protocol):
-    async def put(self, poll: Poll) -> None:
-        """Add or replace the poll of a meter."""
-
-    async def remove(self, tenant: TenantId, drn: Drn) -> None: ...
-
-    async def take_due(
-        self, bus: BusName, *, now: datetime, until: datetime, limit: int
-    ) -> Sequence[tuple[Poll, Meter]]:
-        """Due ones, longest due first; their `due_at` becomes `until`, so one worker has them."""
-
-    async def hasten(self, tenant: TenantId, drn: Drn, *, due_at: datetime) -> None:
-        """Let it be due at that time, if it was to be later."""
-
-    async def next_due(self, bus: BusName) -> datetime | None: ...
 
 
 class VendingKeys(Protocol):

@@ -1,10 +1,13 @@
 """`headend read`: what a meter says now, through a running head-end or directly on its line."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from api.commands.field_options import FramingAsked, TimeoutAsked, Unserved, note
 from api.commands.readings_through import read_through
 from api.commands.rest import DEFAULT_URL, Url
 from api.commands.showing_readings import shown
@@ -42,16 +45,9 @@ def read_command(
     model: Annotated[
         str, typer.Option("--model", help="With --line: its profile; auto names it by its probe.")
     ] = AUTO,
-    framing: Annotated[
-        Framing | None,
-        typer.Option("--framing", help="rtu for a serial server; else tcp:// means tcp."),
-    ] = None,
-    timeout_s: Annotated[
-        float | None, typer.Option("--timeout", min=0.05, max=60, help="Seconds for an answer.")
-    ] = None,
-    unserved: Annotated[
-        bool, typer.Option("--unserved", help="No head-end serves this network line now.")
-    ] = False,
+    framing: FramingAsked = None,
+    timeout_s: TimeoutAsked = None,
+    unserved: Unserved = False,
     url: Url = DEFAULT_URL,
     key: Annotated[
         str | None,
@@ -75,20 +71,33 @@ def read_command(
     if meter is not None or line is None or unit is None:
         complain("write either METER, or --line LINE --unit N; see headend read --help")
         raise typer.Exit(MISUSED)
+    asked = _Asked(line, framing, timeout_s, unserved)
+    _read_directly(asked, unit, model, config, as_json=as_json)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The line that was written down."""
+
+    line: str
+    framing: Framing | None
+    timeout_s: float | None
+    unserved: bool
+
+
+def _read_directly(
+    asked: _Asked, unit: str, model: str, config: Path | None, *, as_json: bool
+) -> None:
     outage = Outage()
 
     async def read(settings: Settings) -> FieldReading:
-        chosen = choose_line(settings, line, framing=framing, timeout_s=timeout_s)
+        chosen = choose_line(settings, asked.line, framing=asked.framing, timeout_s=asked.timeout_s)
         async with our_line(
-            settings, chosen, work="headend read", tell=_note, outage=outage, unserved=unserved
+            settings, chosen, work="headend read", tell=note, outage=outage, unserved=asked.unserved
         ) as ours:
             return await ours.read(unit, model)
 
     _tell(run(config, read), unit, outage, as_json=as_json)
-
-
-def _note(text: str) -> None:
-    typer.echo(text, err=True)
 
 
 def _tell(told: FieldReading, unit: str, outage: Outage, *, as_json: bool) -> None:
@@ -110,7 +119,7 @@ def _tell(told: FieldReading, unit: str, outage: Outage, *, as_json: bool) -> No
     typer.echo(f"unit {unit}: {told.profile}{variant}{f', meter {told.drn}' if told.drn else ''}")
     tell_rows(_rows(told), as_json=False, nothing="It tells nothing of what its model has.")
     if outage.seconds is not None:
-        _note(f"the line was ours for {outage.seconds:.1f} s; its head-end goes on")
+        note(f"the line was ours for {outage.seconds:.1f} s; its head-end goes on")
 
 
 def _rows(told: FieldReading) -> Sequence[Mapping[str, object]]:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from adapters.simulators.modbus_units import ModbusUnit
-from adapters.simulators.rs485 import Manners, Rs485Line
+from adapters.simulators.rs485 import Rs485Line
+from adapters.simulators.stations import Habits, Manners, ModbusStation
 from adapters.transport.address import SerialAddress
 from tests.bench.rs485_lines import SeededChance, StillClock
 
@@ -40,9 +41,9 @@ def a_field_line(*units: tuple[int, ModbusUnit], delay_s: float = 0.01) -> Itera
         address = SerialAddress(path="-", baud=BAUD)
         manners = Manners(delay_s=delay_s)
         chance = SeededChance(1)
-        async with Rs485Line(
-            address, units, clock=StillClock(), chance=chance, manners=manners
-        ) as line:
+        habits = Habits(manners, clock=StillClock(), chance=chance)
+        stations = [ModbusStation(number, unit, habits) for number, unit in units]
+        async with Rs485Line(address, stations, chance=chance, manners=manners) as line:
             watched = WatchedWires(line, "")
             watched.url = line.serve_terminal_url()
             wires.append(watched)

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from api.cli import app
 from headend.api_keys import Scope
+from headend.meters import BusName
 from tests.adapters.modbus.test_strangers import a_modelled, an_sdm630, an_stsm
 from tests.api.field_lines import WatchedWires, a_field_line
 from tests.api.office import DRN, OTHER_DRN, Office, a_meter_body
@@ -38,7 +39,8 @@ def told(*words: str) -> Mapping[str, Any]:
     code, out, error = read(*words, "--json")
     assert code == 0, error
     # A head-end in another thread may log into what is captured.
-    return json.JSONDecoder().raw_decode(out, out.index("{\n"))[0]
+    found: Mapping[str, Any] = json.JSONDecoder().raw_decode(out, out.index("{\n"))[0]
+    return found
 
 
 def test_an_unknown_meter_is_read_directly(wires: WatchedWires):
@@ -138,7 +140,8 @@ async def test_a_reading_is_ordered_by_those_who_may(office: Office):
     assert answer.status_code == 202
     assert answer.json().keys() == {"asked_at"}
     async with office.head_end.store.look() as tx:
-        due_at = await tx.polls.next_due("line-1")
+        due_at = await tx.polls.next_due(BusName("line-1"))
+    assert due_at is not None
     assert due_at.isoformat() <= answer.json()["asked_at"].replace("Z", "+00:00")
     reader = await office.caller(Scope.READ)
     assert (await reader.post(f"/v1/meters/{DRN}/readings")).status_code == 403

@@ -6,12 +6,14 @@ from datetime import datetime
 import pytest
 
 from adapters.modbus.line import ModbusLine
+from adapters.modbus.profile import Profile
 from adapters.modbus.profile_files import load_profiles
 from adapters.modbus.strangers import models_of, narrowed, read_stranger, stranger
 from adapters.simulators.modbus_units import ModbusUnit
 from adapters.simulators.rs485 import Rs485Line
 from adapters.simulators.sdm_registers import EnergyMeter, SdmRegisters
 from adapters.simulators.sheet_registers import SheetRegisters
+from adapters.simulators.stations import Habits, Manners, ModbusStation
 from adapters.simulators.stsm_registers import StsmRegisters
 from adapters.transport.address import SerialAddress
 from api.model_sheets import sheet_of
@@ -58,14 +60,16 @@ def an_stsm(**more) -> ModbusUnit:
 
 
 def wires(*units: tuple[int, ModbusUnit]) -> Rs485Line:
-    return Rs485Line(ADDRESS, units, clock=StillClock(), chance=SeededChance(1))
+    habits = Habits(Manners(), clock=StillClock(), chance=SeededChance(1))
+    stations = [ModbusStation(number, unit, habits) for number, unit in units]
+    return Rs485Line(ADDRESS, stations, chance=SeededChance(1))
 
 
 def a_line(simulated: Rs485Line) -> ModbusLine:
     return ModbusLine("serial:///dev/wires?baud=9600", opener=simulated.open)
 
 
-def names(profiles: Iterable) -> set[str]:
+def names(profiles: Iterable[Profile]) -> set[str]:
     return {profile.name for profile in profiles}
 
 
