@@ -8,10 +8,11 @@ from pydantic import SecretStr
 from adapters.handover.email import EmailMessenger, SmtpSecurity, SmtpSettings
 from adapters.handover.file_outbox import FileOutbox
 from adapters.handover.message import load_templates
-from adapters.handover.providers import Provider
+from adapters.handover.providers import Messenger, Provider
 from adapters.handover.receipts import ReceiptBook
 from adapters.handover.router import Router
 from adapters.handover.sms_http import SmsGateway, SmsGatewaySettings
+from api.observing_messages import ObservedMessenger
 from api.settings import Handover, SettingsRefused, SmsHttp, Smtp
 from headend.ports import Clock
 from headend.recharges import Json
@@ -26,10 +27,10 @@ def open_router(settings: Handover, clock: Clock) -> Router:
 
     Nobody is asked before there is a message: a provider that is down keeps nothing from starting.
     """
-    outbox = Provider(OUTBOX, FileOutbox(settings.outbox))
+    outbox = _provider(OUTBOX, FileOutbox(settings.outbox))
     sms = {name: _gateway(name, gateway) for name, gateway in settings.gateways.items()}
     mail = {
-        name: Provider(name, EmailMessenger(_smtp(server), clock))
+        name: _provider(name, EmailMessenger(_smtp(server), clock))
         for name, server in settings.servers.items()
     }
     providers = {
@@ -75,9 +76,15 @@ def _first(names: Iterable[T]) -> T | None:
     return next(iter(names), None)
 
 
+def _provider(
+    name: str, messenger: Messenger, *, receipt_within_s: float | None = None
+) -> Provider:
+    return Provider(name, ObservedMessenger(name, messenger), receipt_within_s=receipt_within_s)
+
+
 def _gateway(name: str, settings: SmsHttp) -> Provider:
     within_s = settings.receipts.within_s if settings.receipts else None
-    return Provider(name, SmsGateway(_sms(settings)), receipt_within_s=within_s)
+    return _provider(name, SmsGateway(_sms(settings)), receipt_within_s=within_s)
 
 
 def _smtp(settings: Smtp) -> SmtpSettings:

@@ -183,6 +183,15 @@ def sight_of(can: Capability) -> Sight:
     return Sight.CREDIT if Capability.ENTER_TOKEN in can else Sight.NOTHING
 
 
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    """How many clocks of a tenant run past a threshold: homes that are dark for so long."""
+
+    tenant: TenantId
+    threshold: Threshold
+    count: int
+
+
 class RestorationClocks(Protocol):
     """What the core asks of the database. Issuing and looking write different columns."""
 
@@ -199,3 +208,6 @@ class RestorationClocks(Protocol):
 
     async def due(self, *, now: datetime, limit: int) -> Sequence[RestorationClock]:
         """Those to be looked at, longest due first, of every tenant."""
+
+    async def overdue(self, *, now: datetime) -> Sequence[Overdue]:
+        """Those that run and are past `tell_at`, and past `limit_at`; none where there are none."""

@@ -1,5 +1,6 @@
 """Restoration in memory: clocks, escalations, compensations, what meters answer, messages sent."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -14,7 +15,7 @@ from headend.escalations import Escalation
 from headend.messages import SentMessage
 from headend.meters import Drn, TenantId
 from headend.pages import Cursor, Page
-from headend.restoration import RestorationClock
+from headend.restoration import Overdue, RestorationClock, Threshold
 from tests.memory_tables import Table, View
 
 
@@ -100,6 +101,17 @@ class MemoryRestorationClocks:
 
     async def due(self, *, now: datetime, limit: int) -> Sequence[RestorationClock]:
         return _until(self._view.walk("due", None), "due_at", now, limit)
+
+    async def overdue(self, *, now: datetime) -> Sequence[Overdue]:
+        running = list(self._view.walk("due", None))
+        found = []
+        for threshold, moment in (("tell", "tell_at"), ("limit", "limit_at")):
+            past = Counter(one.tenant for one in running if getattr(one, moment) <= now)
+            found += [
+                Overdue(tenant, Threshold(threshold), count)
+                for tenant, count in sorted(past.items())
+            ]
+        return found
 
 
 class MemoryEscalations:

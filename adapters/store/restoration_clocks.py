@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, func, select, update
 
 from adapters.store.columns import MOMENT
 from adapters.store.inserts import new_only
@@ -11,7 +11,7 @@ from adapters.store.restoration_tables import restoration_clocks
 from adapters.store.statements import SqlRow, Statements
 from headend.errors import Stale
 from headend.meters import TenantId
-from headend.restoration import Choice, Ending, RestorationClock, Sight
+from headend.restoration import Choice, Ending, Overdue, RestorationClock, Sight, Threshold
 
 _c = restoration_clocks.c
 _KEY = (_c.tenant == bindparam("tenant_"), _c.recharge_id == bindparam("recharge_"))
@@ -25,6 +25,16 @@ _DUE = (
     .order_by(_c.due_at, _c.tenant, _c.recharge_id)
     .limit(bindparam("limit_"))
 )
+
+
+_RUNNING = _c.due_at.is_not(None)
+_OVERDUE = {
+    threshold: select(_c.tenant, func.count().label("homes"))
+    .where(_RUNNING, moment <= bindparam("now", type_=MOMENT))
+    .group_by(_c.tenant)
+    .order_by(_c.tenant)
+    for threshold, moment in ((Threshold.TELL, _c.tell_at), (Threshold.LIMIT, _c.limit_at))
+}
 
 
 class SqlRestorationClocks:
@@ -52,6 +62,13 @@ class SqlRestorationClocks:
     async def due(self, *, now: datetime, limit: int) -> Sequence[RestorationClock]:
         rows = await self._run.rows(_DUE, {"now": now, "limit_": limit})
         return [_clock_of(row) for row in rows]
+
+    async def overdue(self, *, now: datetime) -> Sequence[Overdue]:
+        return [
+            Overdue(row.tenant, threshold, row.homes)
+            for threshold, statement in _OVERDUE.items()
+            for row in await self._run.rows(statement, {"now": now})
+        ]
 
 
 def _key(clock: RestorationClock) -> dict[str, object]:

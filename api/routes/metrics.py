@@ -24,6 +24,7 @@ router = APIRouter(tags=["health"])
 async def metrics(desks: Desks) -> Response:
     text = generate_latest(REGISTRY) + _dropped(desks.intake) + await _vending(desks.vending)
     text += await _dark(desks)
+    text += await _overdue(desks)
     text += await _outbox(desks)
     return Response(text, media_type=CONTENT_TYPE_LATEST)
 
@@ -57,6 +58,22 @@ async def _dark(desks: HeadEnd) -> bytes:
             for dark in await tx.paid_sales.counts():
                 count.labels(dark.tenant, dark.cause).set(dark.count)
                 oldest.labels(dark.tenant, dark.cause).set((now - dark.oldest).total_seconds())
+    return generate_latest(registry)
+
+
+async def _overdue(desks: HeadEnd) -> bytes:
+    """Restoration clocks that run past the time to tell somebody, or past the legal limit."""
+    registry = CollectorRegistry()
+    count = Gauge(
+        "headend_restoration_overdue",
+        "Sales that are paid and not lit past a threshold of the restoration clock",
+        ("tenant", "threshold"),
+        registry=registry,
+    )
+    with suppress(StoreDown):  # the other metrics tell of that
+        async with desks.store.look() as tx:
+            for late in await tx.restoration_clocks.overdue(now=desks.clock.now()):
+                count.labels(late.tenant, late.threshold).set(late.count)
     return generate_latest(registry)
 
 

@@ -1,8 +1,9 @@
 """Paid but dark and the work list through REST: lists, filters, words of people, metrics."""
 
-from dataclasses import replace
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 
+from api.head_end import head_end_of
 from headend.api_keys import Scope
 from headend.deliveries import Confirmation, DeliveryState, Fact
 from headend.evidence import Evidence, EvidenceKind, Says
@@ -74,6 +75,19 @@ async def test_who_paid_and_has_no_light_is_listed_with_cause_age_and_what_to_do
     metrics = (await caller.get("/metrics")).text
     assert 'headend_paid_but_dark{cause="below_threshold",tenant="city"} 1.0' in metrics
     assert 'headend_paid_but_dark_oldest_seconds{cause="on_its_way",tenant="city"}' in metrics
+    assert "headend_restoration_overdue{" not in metrics
+    late = replace(office.head_end, clock=Ahead(timedelta(minutes=16)))
+    office.app.dependency_overrides[head_end_of] = lambda: late
+    metrics = (await caller.get("/metrics")).text
+    assert 'headend_restoration_overdue{tenant="city",threshold="tell"} 2.0' in metrics
+
+
+@dataclass
+class Ahead:
+    by: timedelta
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self.by
 
 
 async def test_what_waits_for_people_tells_what_is_known_and_takes_their_word(office, caller):

@@ -12,7 +12,7 @@ from headend.escalations import Escalation
 from headend.messages import Receipt, SentMessage
 from headend.pages import Cursor
 from headend.refusals import MalformedOrder
-from headend.restoration import Choice, Ending, Sight, Threshold, new_clock
+from headend.restoration import Choice, Ending, Overdue, Sight, Threshold, new_clock
 from headend.supply_groups import Restoration
 from tests.builders import (
     DRN,
@@ -140,6 +140,25 @@ async def test_due_clocks_come_longest_due_first_and_ended_ones_never(store):
         due = await tx.restoration_clocks.due(now=NOW, limit=9)
         assert due == [clocks[1], clocks[4], clocks[0]]
         assert await tx.restoration_clocks.due(now=NOW, limit=1) == [clocks[1]]
+
+
+async def test_running_clocks_are_counted_past_each_threshold(store):
+    await sold(store, "r1", "r2", "r3", "r4")
+    past = {"tell_at": NOW - HOUR, "due_at": NOW}
+    clocks = [
+        a_clock("r1", **past, limit_at=NOW - SECOND),
+        a_clock("r2", **past, limit_at=NOW + SECOND),
+        a_clock("r3", tell_at=NOW + SECOND, limit_at=NOW + HOUR),
+        a_clock("r4", tell_at=NOW - HOUR, limit_at=NOW - HOUR, due_at=None, ended_at=NOW),
+    ]
+    async with store.begin() as tx:
+        for clock in clocks:
+            await tx.restoration_clocks.add(clock)
+    async with store.look() as tx:
+        assert await tx.restoration_clocks.overdue(now=NOW) == [
+            Overdue(TENANT, Threshold.TELL, 2),
+            Overdue(TENANT, Threshold.LIMIT, 1),
+        ]
 
 
 # --- escalations ------------------------------------------------------------------------------
