@@ -12,6 +12,7 @@ from dataclasses import dataclass
 STRIKES = 6
 SILENCE_STRIKES = 3
 GARBLED_STRIKES = 1
+SEVERAL = 2
 # First and further probes: after 0.5 s, 1.0 s, 1.5 s, ... as others do it, and never above 10 s.
 REST_STEP_S = 0.5
 REST_MAX_S = 10.0
@@ -81,9 +82,15 @@ class Quarantine:
         if patient is not None and patient.resting:
             self._spend(spent_s, now)
 
-    def silent(self, name: Hashable, *, spent_s: float, now: float) -> None:
-        """It did not answer, and the line spent so long on it."""
-        self._failed(name, SILENCE_STRIKES, spent_s, now)
+    def silent(self, name: Hashable, *, spent_s: float, now: float, stranger: bool = False) -> None:
+        """It did not answer, and the line spent so long on it.
+
+        A `stranger` never has. Where several others are silent it rests at once: a line that begins
+        with many dead ones spends one time-out on each, not two.
+        """
+        silent = [one for one in self._patients.values() if one.strikes >= SILENCE_STRIKES]
+        at_once = stranger and len(silent) >= SEVERAL and name not in self._patients
+        self._failed(name, STRIKES if at_once else SILENCE_STRIKES, spent_s, now)
 
     def garbled(self, name: Hashable, *, spent_s: float, now: float) -> None:
         """Something came that was no answer."""

@@ -101,7 +101,8 @@ class Stations:
         station = self[name]
         station.silences += 1
         station.misses += 1
-        self.quarantine.silent(name, spent_s=spent_s, now=now)
+        stranger = not station.replies + station.misfits + station.late_replies
+        self.quarantine.silent(name, spent_s=spent_s, now=now, stranger=stranger)
 
     def garbled(self, name: str, *, spent_s: float, now: float) -> None:
         """Something came, but no reply."""

@@ -7,14 +7,20 @@ the digit; and on a pseudo-terminal in real time, where this machine's own delay
 import asyncio
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import cycle
+
+from pymodbus.framer import FramerRTU
+from serial import Serial
 
 from adapters.modbus.frames import Table
 from adapters.modbus.line import ModbusLine
 from adapters.simulators.medium import MediumEnd
 from adapters.transport.address import Address, SerialAddress
+from adapters.transport.line import TIMEOUT_S
 from adapters.transport.wire import Wire
 from headend.agenda import Urgency
 from protocols.modbus.blocks import Span
@@ -27,11 +33,14 @@ BAUDS = (2400, 9600, 19200, 115200)
 # Virtual seconds are free: enough for every slave to be known, and then for a steady figure.
 LEARNING_S = 120.0
 VIRTUAL_S = 300.0
+COLD_S = 300.0
 SHORT_S = 5.0
 URGENT = 200
 REQUEST_BYTES, REPLY_BYTES = 8, 5
 # The block that a recharge begins with, and the one that readings keep the line busy with.
 FIRST_READ, BUSY_READ = Span(0x46, 2), Span(0x00, 60)
+# As long as the blocks of an SDM630 are in the mean, so that both lose against the same time.
+BARE_READ = Span(0x00, 22)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +94,14 @@ def measure(seconds: float) -> Iterator[LineFigure | UrgentFigure]:
             for dead in (3, 20):
                 found = _virtual(baud, dead=dead, seconds=virtual_s)
                 yield _figure(f"virtual, {baud} baud, {dead} of 32 dead", found, healthy)
+                cold = [_virtual(baud, dead=n, seconds=COLD_S, known=False) for n in (dead, 0)]
+                yield _figure(f"virtual, {baud} baud, first minutes, {dead} of 32 dead", *cold)
         yield _urgent(baud, 20 if short else URGENT)
         yield _sold(baud, 20 if short else URGENT)
     for baud in BAUDS[2:3] if short else BAUDS:
         healthy = _real(baud, dead=0, seconds=seconds)
         yield _figure(f"real time, {baud} baud, 32 slaves", healthy)
+        yield _figure(f"real time, {baud} baud, a bare loop of reads", _bare(baud, seconds))
         if baud == BAUDS[1]:
             for dead in (3, 20):
                 found = _real(baud, dead=dead, seconds=seconds)
@@ -112,14 +124,15 @@ def _figure(what: str, found: Round, healthy: Round | None = None) -> LineFigure
     )
 
 
-def _virtual(baud: int, *, dead: int, seconds: float) -> Round:
+def _virtual(baud: int, *, dead: int, seconds: float, known: bool = True) -> Round:
     address = SerialAddress(path="-", baud=baud)
 
     async def run() -> Round:
         async with a_line(address, dead=range(1, dead + 1)) as wires:
             line = ModbusLine(f"serial:///dev/wires?baud={baud}", opener=wires.open)
             master = Master(line, address)
-            await master.read_on(min(seconds, LEARNING_S))
+            if known:
+                await master.read_on(min(seconds, LEARNING_S))
             found = await master.read_on(seconds)
             await line.aclose()
             return found
@@ -140,6 +153,35 @@ def _real(baud: int, *, dead: int, seconds: float) -> Round:
 
     with _line_process(baud, dead) as path:
         return asyncio.run(run(path))
+
+
+def _bare(baud: int, seconds: float) -> Round:
+    """What this machine lets any master have: one loop that writes, reads, waits, and checks
+    nothing. What it loses, the simulator and the scheduler have taken.
+    """
+    wire = Wire(SerialAddress(path="-", baud=baud))
+    reply_bytes = REPLY_BYTES + 2 * BARE_READ.count
+    requests = cycle(read_request(unit) for unit in range(1, SLAVES + 1))
+    with _line_process(baud, 0) as path, Serial(path, baudrate=baud, timeout=TIMEOUT_S) as port:
+        began = time.perf_counter()
+        count = 0
+        while (now := time.perf_counter()) - began < seconds:
+            port.write(next(requests))
+            count += len(port.read(reply_bytes)) == reply_bytes
+            silent_at = time.perf_counter() + wire.silence_s
+            while time.perf_counter() < silent_at:
+                pass
+            wire.used(REQUEST_BYTES + reply_bytes, delay_s=DELAY_S + JITTER_S / 2)
+    used_s, ideal_s = wire.sums
+    assert used_s is not None
+    assert ideal_s is not None
+    return Round(elapsed_s=now - began, ideal_s=ideal_s, wire_s=used_s, transactions=count)
+
+
+def read_request(unit: int) -> bytes:
+    """FC04 of the registers of the bare loop."""
+    frame = bytes((unit, 4)) + BARE_READ.start.to_bytes(2) + BARE_READ.count.to_bytes(2)
+    return frame + FramerRTU.compute_CRC(frame).to_bytes(2)
 
 
 @contextmanager

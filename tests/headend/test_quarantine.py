@@ -96,3 +96,11 @@ def test_a_recharge_asks_at_once_but_not_for_ever():
         asked += 1
         quarantine.silent("a", spent_s=0.5, now=now)
     assert 2 <= asked <= (URGENT_CREDIT_S + SAVED_MAX_S) / 0.5 + 1
+
+
+def test_where_several_are_silent_a_stranger_rests_after_its_first_silence():
+    quarantine = Quarantine()
+    for name in ("a", "b", "c"):
+        quarantine.silent(name, spent_s=0.25, now=0.0, stranger=True)
+    quarantine.silent("d", spent_s=0.25, now=1.0)
+    assert quarantine.resting == {"c"}, "d has answered before, a and b may be chance"
