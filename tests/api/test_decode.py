@@ -67,6 +67,15 @@ def test_published_iec62056_21_messages_are_explained(ident: str, way: str):
     assert fields("iec62056-21", published(ident, way))
 
 
+@pytest.mark.parametrize("protocol", list(Dialect)[3:])
+def test_published_frames_of_the_other_dialects_are_explained_or_refused_as_marked(protocol: str):
+    idents = of_protocol(protocol)
+    assert idents
+    for ident in idents:
+        refused = VECTORS[ident].get("expect") == "reject"
+        assert decode(protocol, frame(ident).hex()).exit_code == int(refused), ident
+
+
 @pytest.mark.parametrize(
     ("protocol", "ident", "secret"),
     [("modbus", "stsm-token-write-bcd", "5555 6666"), ("dlt645", "dlt-relay-trip", "000000")],
