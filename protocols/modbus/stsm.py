@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import IntEnum, IntFlag, unique
 from typing import Self
 
+from protocols.crc16 import crc16
 from protocols.modbus.blocks import Span
 from protocols.modbus.registers import decimal_digits, signed, text, unsigned, wire_bytes, words_of
 
@@ -366,9 +367,4 @@ def committed(words: Sequence[int]) -> tuple[int, ...]:
 
 def commit_word(words: Sequence[int]) -> int:
     """CRC-16/MODBUS of the words in wire order, as a plain number."""
-    crc = 0xFFFF
-    for byte in wire_bytes(words):
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ 0xA001 if crc & 1 else crc >> 1
-    return crc
+    return int.from_bytes(crc16(wire_bytes(words)), "little")
