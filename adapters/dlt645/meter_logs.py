@@ -27,9 +27,9 @@ from protocols.dlt645.status import (
 )
 
 # One conversation tells so many events; the next one goes on where it ended.
-EVENTS_MAX = 16
+EVENTS_MAX = 8
 # After a restart so many records are looked at, to know which are new; older ones count as lost.
-LOOKED_AT_MAX = 32
+LOOKED_AT_MAX = 16
 
 _BEGINS = {
     "power_failure": EventType.POWER_DOWN,

@@ -4,6 +4,7 @@ Tokens do not travel by this dialect: recharges of such meters need the utility'
 or the keypad.
 """
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime, tzinfo
 from typing import NoReturn
@@ -36,6 +37,8 @@ _ORDERS = {
     SupplyAction.OPEN: Control.TRIP,
     SupplyAction.PERMIT_CLOSE: Control.PERMIT_CLOSE,
 }
+# Logs take many questions; on a crowded line they must not cost the readings before them.
+EVENTS_S = 25.0
 # Its units are kW, kWh, V, A and Hz; ours are thousandths of them.
 _MILLI = 1000
 
@@ -132,7 +135,11 @@ class Dlt645Session:
     async def events(self, *, after: int) -> Sequence[MeterEvent]:
         """What its logs have above this number, and what stands now, told once a day."""
         logs = MeterLogs(self._station, self._meter, self._marks, zone=self._zone)
-        return await logs.events(after=after, received_at=self._clock.now())
+        try:
+            async with asyncio.timeout(EVENTS_S):
+                return await logs.events(after=after, received_at=self._clock.now())
+        except TimeoutError as error:
+            raise NoAnswer(f"meter {self._station.address}: no time for its logs") from error
 
     async def history(self, *, since: datetime | None) -> Sequence[Reading]:
         self._refuse("tells no history by this dialect")

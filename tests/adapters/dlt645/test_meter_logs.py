@@ -4,8 +4,10 @@ from datetime import UTC, datetime, time, timedelta
 
 import pytest
 
+from adapters.dlt645 import session
 from adapters.dlt645.driver import Dlt645Driver
 from adapters.dlt645.profile import load_profiles
+from headend.errors import NoAnswer
 from headend.events import EventType, MeterEvent
 from headend.meters import BusName, Capability, ProfileName, Route
 from tests.adapters.dlt645.meters import a_station, a_unit
@@ -37,8 +39,8 @@ class Watched:
         self.driver = Dlt645Driver(line, PROFILES, self.clock, zone=UTC)
 
     async def poll(self) -> list[MeterEvent]:
-        async with self.driver.open(METER) as session:
-            events = list(await session.events(after=self.last))
+        async with self.driver.open(METER) as conversation:
+            events = list(await conversation.events(after=self.last))
         numbers = [event.number for event in events if event.number]
         assert numbers == sorted(set(numbers))
         self.last = numbers[-1] if numbers else self.last
@@ -141,9 +143,9 @@ async def test_what_was_told_but_not_kept_is_told_again(watched: Watched):
 async def test_of_a_long_log_the_last_ten_are_told_in_pieces(watched: Watched):
     watched.power_fails(30)
     first = await watched.poll()
-    assert len(first) == 16
+    assert len(first) == 8
     rest = await watched.all()
-    assert len(rest) == 4
+    assert len(rest) == 12
     assert EventType.EVENT_LOG_GAP not in codes(first + rest)
     assert watched.last == 60
 
@@ -196,6 +198,15 @@ async def test_what_stands_now_is_told_once_a_day_where_no_log_tells_it(watched:
     del watched.unit.values["03020000"]
     watched.restart()
     assert EventType.UNDERVOLTAGE not in codes(await watched.poll())
+
+
+async def test_logs_that_take_too_long_are_no_answer_and_come_later(watched: Watched, monkeypatch):
+    watched.power_fails()
+    monkeypatch.setattr(session, "EVENTS_S", 0.1)
+    with pytest.raises(NoAnswer, match="no time for its logs"):
+        await watched.poll()
+    monkeypatch.undo()
+    assert codes(await watched.poll()) == [EventType.POWER_DOWN, EventType.POWER_UP]
 
 
 async def test_a_meter_without_logs_is_asked_for_them_once(watched: Watched):
