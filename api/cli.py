@@ -14,6 +14,7 @@ from api.commands import (
     decode,
     deliveries,
     demo,
+    discovery,
     engineering,
     groups,
     jobs,
@@ -60,6 +61,7 @@ app.add_typer(caps.hours, name="hours")
 app.add_typer(audit.group, name="audit")
 app.add_typer(vault.group, name="vault")
 app.command("line", epilog=lines.EPILOG)(lines.line_command)
+app.command("discover", epilog=discovery.EPILOG)(discovery.discover_command)
 app.command("read", epilog=readings.EPILOG)(readings.read_command)
 app.add_typer(meters.group, name="meters")
 app.add_typer(models.group, name="models")

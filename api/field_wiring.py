@@ -9,6 +9,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from pydantic import ValidationError
 
@@ -16,6 +17,7 @@ from adapters.modbus.driver import UNITS
 from adapters.modbus.line import LineFraming, ModbusLine
 from adapters.modbus.profile import Profile
 from adapters.modbus.strangers import meter_told, models_of, narrowed, read_stranger, stranger
+from adapters.modbus.survey import Survey
 from adapters.transport.address import parse_address
 from api.line_wiring import LineProfiles, load_line_profiles, open_line
 from api.settings import ModbusBus, Settings, SettingsRefused
@@ -86,7 +88,9 @@ class OurLine:
         *,
         profiles: LineProfiles,
         clock: Clock,
+        stack: AsyncExitStack,
     ) -> None:
+        self._stack = stack
         self.chosen = chosen
         self.line = line
         self.clock = clock
@@ -133,6 +137,16 @@ class OurLine:
             f"unit {address} may be one of {names}, whose registers look alike: see its plate, and"
             " say which with --model"
         )
+
+    async def survey(self, baud: int | None = None) -> Survey:
+        """To ask who is on the line; `baud` changes its speed, which needs an idle line."""
+        if baud is not None:
+            await self.line.aclose()
+            self.line = ModbusLine(
+                _at(self.chosen.settings.url, baud), timeout_s=self.chosen.settings.timeout_s
+            )
+            self._stack.push_async_callback(self.line.aclose)
+        return Survey(self.line, self.models, self.clock)
 
     async def _read_out(self, address: str, name: ProfileName) -> FieldReading:
         """By another dialect than Modbus."""
@@ -212,7 +226,7 @@ async def our_line(
             driver, line = open_line(chosen.settings, profiles, clock, stack)
         except ValueError as error:
             raise SettingsRefused(f"{chosen.settings.url}: {error}") from None
-        yield OurLine(chosen, driver, line, profiles=profiles, clock=clock)
+        yield OurLine(chosen, driver, line, profiles=profiles, clock=clock, stack=stack)
 
 
 def _check_unserved(chosen: ChosenLine, *, unserved: bool) -> None:
@@ -222,3 +236,10 @@ def _check_unserved(chosen: ChosenLine, *, unserved: bool) -> None:
             f"no head-end has taken notice that {chosen.bus} is wanted. If one serves it, see that"
             " it uses this database; if none does, say so with --unserved"
         )
+
+
+def _at(url: str, baud: int) -> str:
+    """The same serial port at another speed."""
+    parts = urlsplit(url)
+    settings = dict(parse_qsl(parts.query)) | {"baud": str(baud)}
+    return f"serial://{parts.path}?{urlencode(settings)}"

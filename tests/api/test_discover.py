@@ -1,0 +1,124 @@
+"""`headend discover`: on a pseudo-terminal, beside a head-end that serves the line, and stopped."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from adapters.clock import WallClock
+from api.cli import app
+from api.commands.meters_file import read_meters
+from headend.meters import TenantId
+from tests.adapters.modbus.test_strangers import a_modelled, an_sdm630, an_stsm
+from tests.api.field_lines import WatchedWires, a_field_line
+from tests.api.office import DRN
+from tests.api.running import a_running_head_end
+
+
+@pytest.fixture(scope="module")
+def wires() -> Iterator[WatchedWires]:
+    units = (1, an_stsm(drn=DRN)), (2, an_sdm630()), (3, a_modelled("abb-b23"))
+    with a_field_line(*units) as line:
+        yield line
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def discover(*words: str) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, ["discover", *words])
+    return result.exit_code, result.stdout, result.stderr
+
+
+def told(*words: str) -> Mapping[str, Any]:
+    code, out, error = discover(*words, "--json")
+    assert code == 0, error
+    found: Mapping[str, Any] = json.JSONDecoder().raw_decode(out, out.index("{\n"))[0]
+    return found
+
+
+def test_who_is_there_is_named_and_written_for_the_import(wires: WatchedWires, tmp_path: Path):
+    wires.sent.clear()
+    found = told(wires.url, "--units", "1-4", "--timeout", "0.3", "--out", "found.csv")
+    assert [(one["unit"], one["what"]) for one in found["found"]] == [
+        (1, "named"),
+        (2, "named"),
+        (3, "named"),
+    ]
+    assert found["ended"]
+    assert 0 not in {frame[0] for frame in wires.sent}
+    text = (tmp_path / "found.csv").read_text()
+    first, second, third = text.splitlines()[1:]
+    assert first.startswith(f"{DRN},electricity,stsm,201457,1,1,2,11,,,1")
+    assert "eastron-sdm630" in second
+    assert third.split(",")[2] == "abb-b23"
+    # Completed by a person, it is a file that can be imported.
+    done = text.splitlines()[0] + "\n" + first.replace(",11,,,1", ",11,meter,line-1,1") + "\n"
+    read = read_meters(done.encode(), tenant=TenantId("main"), now=WallClock().now())
+    assert (read.faults, len(read.sound())) == ([], 1)
+
+
+def test_its_speed_changes_on_an_idle_line_only(wires: WatchedWires):
+    code, _, error = discover(wires.url, "--units", "1", "--baud", "9600")
+    assert (code, "--idle" in error) == (2, True)
+    words = "--units", "1", "--idle", "--baud", "9600", "--baud", "115200", "--timeout", "0.3"
+    found = told(wires.url, *words)
+    assert {one["baud"] for one in found["found"]} == {9600, 115200}  # a pty has no speed
+    code, _, error = discover("tcp://127.0.0.1:9", "--idle", "--baud", "9600")
+    assert (code, "serial ports" in error) == (1, True)
+
+
+def test_what_is_wrong_is_told(wires: WatchedWires, tmp_path: Path):
+    assert discover(wires.url, "--units", "0-3")[0] == 2
+    (tmp_path / "there.csv").touch()
+    assert discover(wires.url, "--out", "there.csv")[0] == 2
+    code, _, error = discover("serial:///no/such/port")
+    assert (code, "cannot be opened" in error) == (1, True)
+    assert discover("rs485")[0] == 1
+
+
+def test_a_line_of_a_head_end_is_borrowed_and_the_outage_told(wires: WatchedWires, tmp_path: Path):
+    file = tmp_path / "headend.toml"
+    file.write_text(
+        f'database_url = "sqlite:///{tmp_path}/headend.db"\n[buses.line-1]\nurl = "{wires.url}"\n'
+    )
+    bus = {"line-1": {"url": wires.url}}
+    with a_running_head_end(tmp_path, role="all", buses=bus):
+        found = told("line-1", "--units", "1-2", "--config", str(file))
+        assert [one["unit"] for one in found["found"]] == [1, 2]
+        assert found["outage_s"] > 0
+        code, _, error = discover("line-1", "--units", "1", "--config", str(file))
+        assert code == 0
+        assert "the line was ours for" in error
+
+
+def test_the_stop_key_ends_it_with_what_was_found(wires: WatchedWires, tmp_path: Path):
+    words = ["discover", wires.url, "--units", "1-247", "--json"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "api.cli", *words],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("unit 3"):
+            break
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=30)
+    found = json.loads(out)
+    assert process.returncode == 0
+    assert [one["unit"] for one in found["found"]] == [1, 2, 3]
+    assert not found["ended"]
