@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -101,11 +102,13 @@ def test_a_line_of_a_head_end_is_borrowed_and_the_outage_told(wires: WatchedWire
         assert "the line was ours for" in error
 
 
-def test_the_stop_key_ends_it_with_what_was_found(wires: WatchedWires, tmp_path: Path):
-    words = ["discover", wires.url, "--units", "1-247", "--json"]
+@pytest.mark.parametrize("key", ["q", "Ctrl-C"])
+def test_the_stop_key_ends_it_with_what_was_found(wires: WatchedWires, tmp_path: Path, key: str):
+    keyboard, terminal = os.openpty()
+    before = termios.tcgetattr(terminal)
     process = subprocess.Popen(
-        [sys.executable, "-m", "api.cli", *words],
-        stdin=subprocess.DEVNULL,
+        [sys.executable, "-m", "api.cli", "discover", wires.url, "--units", "1-247", "--json"],
+        stdin=terminal,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -116,9 +119,15 @@ def test_the_stop_key_ends_it_with_what_was_found(wires: WatchedWires, tmp_path:
     for line in process.stderr:
         if line.startswith("unit 3"):
             break
-    process.send_signal(signal.SIGINT)
+    if key == "q":
+        os.write(keyboard, b"q")
+    else:
+        process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=30)
     found = json.loads(out)
     assert process.returncode == 0
     assert [one["unit"] for one in found["found"]] == [1, 2, 3]
     assert not found["ended"]
+    assert termios.tcgetattr(terminal) == before
+    os.close(keyboard)
+    os.close(terminal)
