@@ -87,7 +87,9 @@ class Intake:
             await self._token_seen(tx, report, seen, now=now)
         for answer in report.answers:
             await self._answered(tx, report, answer, now=now)
-        if report.supply is not None and not report.stored:
+        if report.supply is not None and report.stored:
+            await _look_instead(tx, report, now=now)
+        elif report.supply is not None:
             await _supply_seen(tx, report.supply, report, now=now)
         if report.readings:
             await self._register_seen(tx, meter, report, now=now)
@@ -314,6 +316,12 @@ async def _amount_fits(tx: Transaction, token: Token, told: Decimal | None) -> b
     if recharge is None or recharge.encoded is None:
         return True
     return fits(recharge.encoded, told)
+
+
+async def _look_instead(tx: Transaction, report: Report, *, now: datetime) -> None:
+    """The past proves no light, but it is a reason to look soon."""
+    if await tx.recharges.unlit(report.tenant, report.drn):
+        await tx.polls.hasten(report.tenant, report.drn, due_at=now)
 
 
 async def _supply_seen(tx: Transaction, supply: Supply, report: Report, *, now: datetime) -> None:

@@ -213,7 +213,7 @@ async def settle_recharge(
         recharge,
         delivery,
         now=now,
-        supply=outcome.supply if outcome else None,
+        supply=_supply_with(outcome, delivery) if outcome else None,
         taken=_taken_amount(recharge, delivery, outcome),
     )
     if replace(after, changed_at=recharge.changed_at) != recharge:
@@ -225,6 +225,14 @@ async def settle_recharge(
     if after.state in UNLIT_STATES and delivery.state is DeliveryState.DONE:
         look_at = now + timedelta(seconds=SUPPLY_LOOK_FIRST_S)
         await tx.polls.hasten(delivery.tenant, delivery.drn, due_at=look_at)
+
+
+def _supply_with(outcome: Outcome, delivery: Delivery) -> Supply | None:
+    """The supply that was seen in the conversation that told of the credit, so not before it."""
+    seen, credited_at = outcome.supply, delivery.confirmed_at
+    if seen is None or credited_at is None:
+        return seen
+    return replace(seen, taken_at=max(seen.taken_at, credited_at))
 
 
 def _taken_amount(recharge: Recharge, delivery: Delivery, outcome: Outcome | None) -> Amount | None:

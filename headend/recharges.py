@@ -129,7 +129,7 @@ def settle(
 ) -> Recharge:
     """The recharge as its delivery and the supply tell it; only here its state is derived."""
     told = replace(recharge, changed_at=now, taken=taken or recharge.taken)
-    if supply is not None and _newer(supply, recharge):
+    if supply is not None and _newer(supply, recharge, delivery):
         told = replace(
             told,
             supply=supply.state,
@@ -142,10 +142,14 @@ def settle(
     return replace(told, state=_state(told, delivery))
 
 
-def _newer(supply: Supply, recharge: Recharge) -> bool:
-    """Supply seen before the sale proves nothing of it."""
+def _newer(supply: Supply, recharge: Recharge, delivery: Delivery | None) -> bool:
+    """Supply seen before the sale, or before its credit was in, proves nothing of it."""
     since = recharge.supply_at or recharge.created_at
-    return supply.taken_at >= since
+    return supply.taken_at >= max(since, _credited_at(delivery) or since)
+
+
+def _credited_at(delivery: Delivery | None) -> datetime | None:
+    return delivery.confirmed_at if delivery is not None else None
 
 
 def _state(recharge: Recharge, delivery: Delivery | None) -> RechargeState:
@@ -163,9 +167,17 @@ def _state(recharge: Recharge, delivery: Delivery | None) -> RechargeState:
         case DeliveryState.CANCELLED:
             return RechargeState.REVERSED
         case DeliveryState.DONE:
-            return _LIT_OR_NOT[recharge.supply]
+            return _LIT_OR_NOT[_supply_since(recharge, delivery)]
         case _:
             return RechargeState.UNRESOLVED
+
+
+def _supply_since(recharge: Recharge, delivery: Delivery) -> SupplyState:
+    """The supply as it was seen with the credit, or after it."""
+    credited_at, seen_at = delivery.confirmed_at, recharge.supply_at
+    if seen_at is None or (credited_at is not None and seen_at < credited_at):
+        return SupplyState.UNKNOWN
+    return recharge.supply
 
 
 _LIT_OR_NOT = {

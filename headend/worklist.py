@@ -118,7 +118,8 @@ def proved_unused(work: Work, *, now: datetime) -> bool:
     """No token of it is in the meter nor can ever be: only then the money may go back.
 
     Either nobody has the digits and the meter's log, asked when nothing was under way any more,
-    does not know them; or the meter has found them too old, which never changes.
+    does not know them; or the meter has found them too old, which never changes, and its registers
+    show that they were not in before: a used token that its store has forgotten is too old as well.
     """
     if work.delivery.state is not DeliveryState.UNRESOLVED or work.delivery.entered:
         return False
@@ -131,15 +132,25 @@ def _never(token: Token, work: Work, *, now: datetime) -> bool:
     finding, source = _finding(token, work.evidence, doubt)
     if finding.taken:
         return False
-    if token.result is TokenResult.OLD_ERROR or (
-        finding is Finding.REFUSED and source and source.result is TokenResult.OLD_ERROR
-    ):
-        return True
-    if doubt.in_hands or finding is not Finding.NOT_SEEN or source is None:
-        return False
-    asked_at = source.asked_at
-    from_log = source.kind is EvidenceKind.TOKEN_LOG and asked_at is not None
-    return from_log and asked_at is not None and doubt.last + QUIET <= asked_at <= now
+    about = [one for one in work.evidence if one.token_id == token.id]
+    if not doubt.in_hands and any(_not_in_log(one, doubt, now=now) for one in about):
+        return finding is Finding.NOT_SEEN or _too_old(token, finding, source)
+    return _too_old(token, finding, source) and any(_not_in_register(one, doubt) for one in about)
+
+
+def _too_old(token: Token, finding: Finding, source: Evidence | None) -> bool:
+    old = source is not None and source.result is TokenResult.OLD_ERROR
+    return token.result is TokenResult.OLD_ERROR or (finding is Finding.REFUSED and old)
+
+
+def _not_in_log(one: Evidence, doubt: Doubt, *, now: datetime) -> bool:
+    asked = one.kind is EvidenceKind.TOKEN_LOG and one.says is Says.NOT_SEEN
+    return asked and one.asked_at is not None and doubt.last + QUIET <= one.asked_at <= now
+
+
+def _not_in_register(one: Evidence, doubt: Doubt) -> bool:
+    read = one.kind is EvidenceKind.CREDIT_REGISTER and one.says is Says.NOT_SEEN
+    return read and one.asked_at is not None and one.asked_at >= doubt.last + QUIET
 
 
 def handed_again(delivery: Delivery, *, now: datetime) -> Delivery:

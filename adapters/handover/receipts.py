@@ -48,7 +48,9 @@ class ReceiptBook:
         status = value_at(found, self.status) or parameters.get(self.status)
         if not reference or not status:
             return None
-        return reference, self._meaning(status)
+        # No message of ours has such a name; databases would not even look for it.
+        ours = reference.isprintable()
+        return reference, self._meaning(status) if ours else Receipt.NONE
 
     def _meaning(self, status: str) -> Receipt:
         word = status.casefold()

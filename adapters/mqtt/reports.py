@@ -37,7 +37,7 @@ from adapters.mqtt.topics import GatewayTopic, Kind, MeterTopic, Nonsense, parse
 from headend.events import EventType, MeterEvent
 from headend.meters import BusName, KeyType, StsConfiguration, TenantId
 from headend.ports import Report, TokenSeen
-from headend.readings import Quality, Reading, ReadingType
+from headend.readings import CLOCK_DRIFT, Quality, Reading, ReadingType
 from headend.supply import Supply
 from headend.tokens import TokenOrigin, TokenOutcome, TokenResult
 
@@ -169,11 +169,13 @@ def _state(hearing: _Hearing, payload: bytes) -> Report:
     if hearing.topic.kind is Kind.BIRTH:
         return hearing.report(alive=True)
     taken_at, quality = hearing.times(body.ts, body.q)
+    # Without a time, or with one that is ahead, it may have waited for us at the broker for days.
+    timeless = body.ts is None or taken_at - hearing.now > CLOCK_DRIFT
     kind = ReadingType.CREDIT_LEFT_MILLI
     credit = None if body.credit is None else parse_value(kind, body.credit)
     return hearing.report(
         alive=body.q is not Sureness.STALE,
-        stored=body.q is Sureness.STALE,
+        stored=body.q is Sureness.STALE or timeless,
         readings=hearing.readings({} if credit is None else {kind: credit}, taken_at, quality),
         supply=read_supply(body.supply, min(taken_at, hearing.now), credit_milli=credit),
     )

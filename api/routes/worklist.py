@@ -17,7 +17,7 @@ from api.routes.evidence_answer import (
     evidence_told,
     findings_told,
 )
-from api.routes.forms import Asked, IdentPath, Name, PagesAsked, PageTold, Told, grows
+from api.routes.forms import Asked, IdentPath, Name, PagesAsked, PageTold, Text, Told, grows
 from api.routes.token_answer import ResultTold
 from api.stories import delivery_story
 from headend import refusals
@@ -72,7 +72,7 @@ class WordAsked(Asked):
     """What a person has seen or done."""
 
     seen_by: Annotated[Name, Field(description="Who it was.", examples=["K. Otieno"])]
-    note: Annotated[str, Field(max_length=200, description="Whatever helps later.")] = ""
+    note: Annotated[Text, Field(description="Whatever helps later.")] = ""
 
 
 _SAID = explained(

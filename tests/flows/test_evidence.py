@@ -1,7 +1,7 @@
 """What counts as evidence of a token, when other tokens came to the same meter meanwhile."""
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -13,13 +13,15 @@ from headend.outcomes import Outcome, write_outcome
 from headend.pages import Cursor
 from headend.ports import Report, TokenSeen
 from headend.readings import Reading, ReadingType
+from headend.recharges import RechargeState
+from headend.supply import Contacts, ControlState, Supply
 from headend.supply_groups import Reveal
 from headend.tokens import Token, TokenOutcome, TokenResult
 from headend.used_tokens import whose_was_used
 from headend.worklist import Way, WorkCause
 from headend.worklist_desk import work_of
 from tests.fakes import MemoryStore
-from tests.flows.world import BUS, TENANT, Process, World, order
+from tests.flows.world import BUS, TENANT, Process, World, a_poll_of, order
 
 pytestmark = pytest.mark.virtual_time
 DRN = Drn("12345678903")
@@ -61,8 +63,23 @@ async def lease(world: World) -> str | None:
     return leased.delivery.recharge_id
 
 
-async def told(process: Process, *tokens: TokenSeen, readings: tuple[Reading, ...] = ()) -> None:
-    report = Report(tenant=TENANT, drn=DRN, bus=BUS, address=DRN, tokens=tokens, readings=readings)
+async def told(
+    process: Process,
+    *tokens: TokenSeen,
+    readings: tuple[Reading, ...] = (),
+    supply: Supply | None = None,
+    stored: bool = False,
+) -> None:
+    report = Report(
+        tenant=TENANT,
+        drn=DRN,
+        bus=BUS,
+        address=DRN,
+        tokens=tokens,
+        readings=readings,
+        supply=supply,
+        stored=stored,
+    )
     await process.intake.accept([report])
 
 
@@ -208,3 +225,52 @@ async def test_credit_that_another_sale_explains_proves_nothing(world):
     taken = TokenOutcome(result=TokenResult.ACCEPT, tid=second.tid, amount=Decimal(10))
     await told(process, TokenSeen(outcome=taken))
     assert await used(world, "r1", 15_000) is Fact.USED
+
+
+# --- supply, and when it was seen ----------------------------------------------------------------
+
+
+def supply_on(taken_at: datetime) -> Supply:
+    return Supply(contacts=Contacts.CLOSED, control=ControlState.CONNECTED, taken_at=taken_at)
+
+
+async def state_of(world: World, ident: str) -> RechargeState:
+    recharge = await world.recharge_of(ident)
+    assert recharge is not None
+    return recharge.state
+
+
+async def test_supply_seen_before_the_credit_was_in_lights_nothing(world):
+    process = world.process()
+    token = await sold(world, process, "r1")
+    before_credit = world.clock.now() - timedelta(seconds=30)
+    taken = TokenOutcome(result=TokenResult.ACCEPT, tid=token.tid, amount=Decimal(10))
+    await told(process, TokenSeen(outcome=taken))
+    assert await state_of(world, "r1") is RechargeState.CREDITED
+    await asyncio.sleep(5)
+    await told(process, supply=supply_on(before_credit))
+    assert await state_of(world, "r1") is RechargeState.CREDITED
+    await told(process, supply=supply_on(world.clock.now()))
+    assert await state_of(world, "r1") is RechargeState.LIT
+
+
+async def test_stored_supply_lights_nothing_and_is_a_reason_to_look(world):
+    process = world.process()
+    token = await sold(world, process, "r1")
+    taken = TokenOutcome(result=TokenResult.ACCEPT, tid=token.tid, amount=Decimal(10))
+    await told(process, TokenSeen(outcome=taken))
+    async with world.store.begin() as tx:
+        await tx.polls.put(a_poll_of(DRN, world.clock.now() + timedelta(days=1), interval_s=86_400))
+    await told(process, supply=supply_on(world.clock.now()), stored=True)
+    assert await state_of(world, "r1") is RechargeState.CREDITED
+    async with world.store.look() as tx:
+        assert await tx.polls.next_due(BUS) == world.clock.now()
+
+
+async def test_supply_told_with_the_credit_is_supply_after_it(world):
+    process = world.process()
+    token = await sold(world, process, "r1")
+    taken = TokenOutcome(result=TokenResult.ACCEPT, tid=token.tid, amount=Decimal(10))
+    seen = supply_on(world.clock.now())
+    await told(process, TokenSeen(outcome=taken), supply=seen)
+    assert await state_of(world, "r1") is RechargeState.LIT

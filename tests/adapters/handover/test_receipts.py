@@ -83,3 +83,11 @@ def test_only_who_knows_the_secret_brings_receipts(header, parameter, admitted):
 
 def test_a_book_does_not_print_its_secret():
     assert SECRET not in repr(a_book())
+
+
+@pytest.mark.parametrize("name", ["a\x00b", "\ud800", "line\nbreak"])
+def test_a_name_that_no_database_keeps_is_nobodys(name):
+    body = json.dumps({"id": name, "status": "DELIVRD"}).encode()
+    read = a_book().read(body, JSON, {})
+    assert read is not None
+    assert read[1] is Receipt.NONE

@@ -23,8 +23,9 @@ def test_the_shipped_profiles():
     everything = Capability.NONE
     for flag in Capability:
         everything |= flag
-    # Past days are not asked for over MQTT.
-    assert profiles[ProfileName("amr-v1")].can == everything & ~Capability.HISTORY
+    # Past days are not asked for over MQTT, nor are parameters set.
+    not_over_mqtt = Capability.HISTORY | Capability.CREDIT_PARAMETERS | Capability.POWER_LIMIT
+    assert profiles[ProfileName("amr-v1")].can == everything & ~not_over_mqtt
     assert Capability.ENTER_TOKEN not in profiles[ProfileName("amr-v1-reader")].can
 
 
