@@ -5,6 +5,7 @@ them, a repeat or the sweeper makes the same digits.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -99,15 +100,13 @@ class RechargeDesk:
         """
         drn = parse_drn(order.drn)
         check_form(order)
+        is_new = False
         for _ in range(RACES):
-            known = await self._known(order)
-            if known is not None:
-                return await self._issue(known, may_reveal=may_reveal, bulk=bulk), False
-            try:
-                opened = await self._open(order, drn)
-            except Stale:
-                continue
-            return await self._issue(opened, may_reveal=may_reveal, bulk=bulk), True
+            with suppress(Stale):  # somebody opened or issued it meanwhile: it is a repeat
+                known = await self._known(order)
+                if known is None:
+                    known, is_new = await self._open(order, drn), True
+                return await self._issue(known, may_reveal=may_reveal, bulk=bulk), is_new
         raise Stale(f"recharge {order.id or order.idempotency_key}")
 
     async def finish_open_recharges(self) -> int:

@@ -1,8 +1,10 @@
 """Desks on every store: callers who choose one id, at the same moment or in two tenants."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 
@@ -14,10 +16,13 @@ from headend.dangers import SAFE, Danger
 from headend.deliveries import DeliveryState
 from headend.key_desk import KeyDesk
 from headend.meters import BusName, Capability, Meter
+from headend.quantities import Unit, Units
+from headend.recharge_desk import RechargeDesk
+from headend.recharges import RechargeOrder, RechargeState
 from headend.refusals import CapReached, OrderDiffers
 from headend.supply import SupplyAction, SupplyReason
 from headend.tokens import ManagementKind, ManagementOrder
-from tests.builders import DRN, OTHER_TENANT, STS, TENANT, a_drn, a_meter
+from tests.builders import DRN, OTHER_TENANT, STS, TENANT, a_drn, a_meter, a_supply_group
 from tests.builders import NOW as SUNDAY
 from tests.fakes import FakeClock, SeededChance
 
@@ -174,3 +179,32 @@ async def test_callers_at_the_same_moment_cannot_pass_a_cap_together(store, comm
     async with store.look() as tx:
         tally = await tx.dangers.tally(TENANT, Danger.OPEN_SUPPLY, key="key", sgc=STS.sgc, now=NOW)
         assert tally.key_hour == most
+
+
+class Together(SoftwareVault):
+    """Everybody who issues waits for the others first: they all write at the same moment."""
+
+    def gather(self, callers: int) -> None:
+        self.barrier = asyncio.Barrier(callers)
+
+    async def issue(self, order, *, message_id):
+        issued = await super().issue(order, message_id=message_id)
+        with suppress(TimeoutError):  # some find it issued, and do not come
+            async with asyncio.timeout(0.3):
+                await self.barrier.wait()
+        return issued
+
+
+async def test_many_callers_sell_one_recharge_at_once_and_all_have_it(store, keys):
+    clock = FakeClock(NOW)
+    async with store.begin() as tx:
+        await tx.supply_groups.put(a_supply_group(), was=None)
+    vault = Together(store, MasterKeys(MasterKey(bytes(range(32)))), clock=clock)
+    vault.gather(CALLERS)
+    desk = RechargeDesk(store, vault, EveryRoute(), clock=clock, chance=SeededChance())
+    sale = RechargeOrder(tenant=TENANT, id="r1", drn=KEYED, amount=Units(Decimal(10), Unit.KWH))
+    answers = await asyncio.gather(*(desk.recharge(sale) for _ in range(CALLERS)))
+    assert {(one.id, one.state) for one, _ in answers} == {("r1", RechargeState.ISSUED)}
+    assert sorted(new for _, new in answers) == [False] * (CALLERS - 1) + [True]
+    (delivery,) = await kept(store, TENANT, KEYED)
+    assert len(await tokens_of(store, TENANT, delivery.id)) == 1
