@@ -39,6 +39,8 @@ class AuditAction(StrEnum):
     LIFTED = "lifted"
     CAPS_CHANGED = "caps_changed"
     HOURS_CHANGED = "hours_changed"
+    ZONE_CHANGED = "zone_changed"
+    PROTECTION_CHANGED = "protection_changed"
     DIGITS_REVEALED = "digits_revealed"
     KEY_CREATED = "key_created"
     KEY_REVOKED = "key_revoked"

@@ -140,7 +140,7 @@ async def _put(
     asked = _asked(known, changes, points or {}, restoration or {})
     version = known.version if known else 0
     after = asked.group(tenant, sgc, version=version + 1, now=now)
-    await put_group(store, after, was=known.version if known else None)
+    await put_group(store, after, was=known.version if known else None, by="command")
     return after
 
 

@@ -20,6 +20,7 @@ from api.routes.quantities import plain
 from api.routes.restoration import RestorationAsked, RestorationTold
 from api.routes.usage_points import Language
 from headend import refusals
+from headend.audit import AuditAction, Entry
 from headend.errors import Stale
 from headend.meters import TenantId
 from headend.store import Store
@@ -164,7 +165,7 @@ async def put_supply_group(
     was = replaced_version(known.version if known else None, if_match)
     now = desks.clock.now()
     group = body.group(caller.tenant, sgc, version=(was or 0) + 1, now=now)
-    await desks.writes.finish(put_group(desks.store, group, was=was))
+    await desks.writes.finish(put_group(desks.store, group, was=was, by=f"key:{caller.id}"))
     mark_put(response, group.version)
     return SupplyGroupTold.of(group)
 
@@ -198,11 +199,25 @@ async def list_supply_groups(
     return paging.told(page, items)
 
 
-async def put_group(store: Store, group: SupplyGroup, *, was: int | None) -> None:
-    """Write a group over the version `was`; raises VersionDiffers."""
+async def put_group(store: Store, group: SupplyGroup, *, was: int | None, by: str) -> None:
+    """Write a group over the version `was`; raises VersionDiffers. Another zone is audited.
+
+    Opening hours and days of caps are those of the zone.
+    """
     try:
         async with store.begin() as tx:
+            known = await tx.supply_groups.find(group.tenant, group.sgc)
             await tx.supply_groups.put(group, was=was)
+            if known is not None and known.zone != group.zone:
+                changed = Entry(
+                    tenant=group.tenant,
+                    at=group.changed_at,
+                    by=by,
+                    action=AuditAction.ZONE_CHANGED,
+                    subject=group.sgc,
+                    result=f"{known.zone} to {group.zone}",
+                )
+                await tx.audit.append(changed)
     except Stale as error:
         raise refusals.VersionDiffers("it was changed meanwhile: read it again") from error
 

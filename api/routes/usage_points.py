@@ -15,6 +15,7 @@ from api.routes.contacts import ContactForm, contact_form
 from api.routes.forms import Asked, IdentPath, PagesAsked, PageTold, Text, Told
 from api.routes.preconditions import IfMatch, mark, mark_put, replaced_version
 from headend import refusals
+from headend.audit import AuditAction, Entry
 from headend.errors import Stale
 from headend.meters import TenantId, UsagePointId
 from headend.store import Store
@@ -100,7 +101,8 @@ async def put_usage_point(
     was = replaced_version(known.version if known else None, if_match)
     now = desks.clock.now()
     point = body.point(caller.tenant, id, version=(was or 0) + 1, now=now)
-    await desks.writes.finish(_put(desks.store, point, was=was))
+    by = f"key:{caller.id}"
+    await desks.writes.finish(_put(desks.store, point, known, was=was, by=by))
     mark_put(response, point.version)
     return UsagePointTold.of(point)
 
@@ -139,9 +141,25 @@ async def _find(store: Store, tenant: TenantId, id: str) -> UsagePoint | None:
         return await tx.usage_points.find(tenant, UsagePointId(id))
 
 
-async def _put(store: Store, point: UsagePoint, *, was: int | None) -> None:
+async def _put(
+    store: Store, point: UsagePoint, known: UsagePoint | None, *, was: int | None, by: str
+) -> None:
     try:
         async with store.begin() as tx:
             await tx.usage_points.put(point, was=was)
+            if known is not None and known.protected != point.protected:
+                await tx.audit.append(_protection_changed(point, by))
     except Stale as error:
         raise refusals.VersionDiffers("it was changed meanwhile: read it again") from error
+
+
+def _protection_changed(point: UsagePoint, by: str) -> Entry:
+    """From now on supply may be opened there, or may not."""
+    return Entry(
+        tenant=point.tenant,
+        at=point.changed_at,
+        by=by,
+        action=AuditAction.PROTECTION_CHANGED,
+        subject=point.id,
+        result="protected" if point.protected else "no longer protected",
+    )
