@@ -7,7 +7,7 @@ which evidence comes never matters. Knows nothing of wires and stores.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum, unique
 from typing import Protocol
 
@@ -16,6 +16,8 @@ from headend.meters import TenantId
 from headend.readings import CLOCK_DRIFT
 from headend.tokens import TokenOrigin, TokenResult
 
+# Questions that are so close belong to one conversation.
+ONE_CONVERSATION = timedelta(seconds=60)
 # Rows of one delivery; the same said again is one row that counts.
 KEPT = 100
 
@@ -188,13 +190,30 @@ class Verdict:
 def classify(evidence: Sequence[Evidence], doubt: Doubt) -> Verdict:
     """What the evidence means; the order in which it came makes no difference."""
     deciding = _meters_first([one for one in evidence if weigh(one, doubt) is Weight.DECIDES])
-    if taken := [one for one in deciding if one.says is Says.TAKEN]:
+    taken = [one for one in deciding if one.says is Says.TAKEN]
+    if taken and _gainsaid(taken, evidence):
+        return Verdict(Finding.UNKNOWN, _best(taken))
+    if taken:
         return Verdict(_way(taken, doubt), _best(taken))
     if deciding:
         latest = _best(deciding)
         return Verdict(Finding.REFUSED, latest, latest.result)
     supporting = [one for one in evidence if weigh(one, doubt) is Weight.SUPPORTS]
     return _undecided(supporting)
+
+
+def _gainsaid(taken: Sequence[Evidence], evidence: Sequence[Evidence]) -> bool:
+    """Only the registers show it, and the log, read with them or later, does not: it may be the
+    credit of another vendor's token.
+    """
+    if any(one.kind is not EvidenceKind.CREDIT_REGISTER for one in taken):
+        return False
+    read_at = max(one.asked_at or one.received_at for one in taken) - ONE_CONVERSATION
+    return any(
+        one.kind is EvidenceKind.TOKEN_LOG and one.says is Says.NOT_SEEN and not one.stored
+        and one.asked_at is not None and one.asked_at >= read_at
+        for one in evidence
+    )  # fmt: skip
 
 
 def _meters_first(deciding: Sequence[Evidence]) -> Sequence[Evidence]:

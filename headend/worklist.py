@@ -130,9 +130,9 @@ def proved_unused(work: Work, *, now: datetime) -> bool:
 def _never(token: Token, work: Work, *, now: datetime) -> bool:
     doubt = doubt_of(work.delivery)
     finding, source = _finding(token, work.evidence, doubt)
-    if finding.taken:
-        return False
     about = [one for one in work.evidence if one.token_id == token.id]
+    if any(one.says is Says.TAKEN for one in about):
+        return False  # whoever says so, and whatever outweighs it: the money stays
     if not doubt.in_hands and any(_not_in_log(one, doubt, now=now) for one in about):
         return finding is Finding.NOT_SEEN or _too_old(token, finding, source)
     return _too_old(token, finding, source) and any(_not_in_register(one, doubt) for one in about)

@@ -61,6 +61,12 @@ def told(says: Says, **fields) -> Evidence:
         ([asked(Says.TAKEN)], REMOTE_ONLY, Finding.TAKEN_REMOTELY),
         ([a_word(EvidenceKind.ECHO, Says.TAKEN)], IN_HANDS, Finding.TAKEN_REMOTELY),
         ([a_word(EvidenceKind.CREDIT_REGISTER, Says.TAKEN)], IN_HANDS, Finding.TAKEN),
+        ([a_word(EvidenceKind.CREDIT_REGISTER, Says.TAKEN, asked_at=NOW), asked(Says.NOT_SEEN)],
+         REMOTE_ONLY, Finding.UNKNOWN),  # perhaps another vendor's credit of this amount
+        ([a_word(EvidenceKind.CREDIT_REGISTER, Says.TAKEN, asked_at=NOW),
+          asked(Says.NOT_SEEN, NOW - timedelta(minutes=3))], IN_HANDS, Finding.TAKEN),
+        ([a_word(EvidenceKind.CREDIT_REGISTER, Says.TAKEN, asked_at=NOW), asked(Says.NOT_SEEN),
+          asked(Says.TAKEN)], REMOTE_ONLY, Finding.TAKEN_REMOTELY),
         ([asked(Says.REFUSED, result=TokenResult.CRC_ERROR)], IN_HANDS, Finding.REFUSED),
         ([asked(Says.OTHER_TOKEN)], IN_HANDS, Finding.REFUSED),
         ([told(Says.REFUSED)], IN_HANDS, Finding.UNKNOWN),

@@ -72,3 +72,7 @@ def test_nobody_has_the_digits_and_the_log_does_not_know_them():
 def test_what_was_taken_is_never_unused():
     taken = (EvidenceKind.CREDIT_REGISTER, Says.TAKEN)
     assert not proved(doubtful(), LOG, taken, old=True)
+
+
+def test_credit_in_the_registers_is_never_unused_whatever_the_log_has_forgotten():
+    assert not proved(doubtful(), LOG, (EvidenceKind.CREDIT_REGISTER, Says.TAKEN))
