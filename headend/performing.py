@@ -314,6 +314,8 @@ async def _set_supply(
             return Outcome(fact=Fact.SEEN, by=Confirmation.READ_BACK, supply=seen)
     attempting.acted = True
     await session.set_supply(order, order_id=leased.delivery.id)
+    # Whatever breaks from here on, the meter has the order.
+    attempting.outcome = Outcome(fact=Fact.NO_ANSWER, detail="ordered, but not read back")
     seen = await session.supply()
     if as_ordered(seen, order.action):
         return Outcome(fact=Fact.ACCEPTED, by=Confirmation.READ_BACK, supply=seen)

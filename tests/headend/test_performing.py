@@ -326,6 +326,14 @@ async def test_a_relay_that_does_not_follow_is_not_done():
     assert outcome.fact is Fact.NOT_READY
 
 
+@pytest.mark.parametrize("error", [NotSent, NoAnswer, Refused, Unsupported, Misconfigured])
+async def test_a_read_back_that_breaks_leaves_the_order_in_doubt(error):
+    session = Scripted(supply=error("x"))
+    outcome = await outcome_of(session, leased(supply_order(SupplyAction.OPEN)))
+    assert session.asked == ["set_supply", "supply"]
+    assert outcome.fact is Fact.NO_ANSWER
+
+
 async def test_in_doubt_supply_is_read_before_it_is_ordered_again():
     session = Scripted(supply=OFF)
     job = leased(supply_order(SupplyAction.OPEN), maybe_taken=True)
