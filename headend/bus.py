@@ -244,7 +244,10 @@ class Bus:
             match delivery.command:
                 case SetSupply() as order:
                     now = self._ports.clock.now()
-                    return await not_now(tx, delivery, order, meter, now=now), Sold()
+                    stopped = await not_now(tx, delivery, order, meter, now=now)
+                    if delivery.maybe_taken:
+                        return None, Sold(stopped=stopped)
+                    return stopped, Sold()
                 case ChangeKey() as change:
                     now = self._ports.clock.now()
                     half_set_at = await half_set_of_another(tx, delivery)

@@ -48,9 +48,10 @@ async def not_now(
 ) -> Outcome | None:
     """Opening is looked at once more just before sending: a payment or a protection stops it.
 
-    Outside the hours, and while its kind is held, it waits.
+    Outside the hours, and while its kind is held, it waits. One in doubt is stopped in the
+    same way, but the meter is looked at first.
     """
-    if order.action is not SupplyAction.OPEN or delivery.maybe_taken:
+    if order.action is not SupplyAction.OPEN:
         return None
     if order.reason is SupplyReason.NON_PAYMENT and await tx.recharges.issued_since(
         delivery.tenant, delivery.drn, delivery.created_at

@@ -94,12 +94,14 @@ class Attempting:
 class Sold:
     """What the tokens of a delivery were made for: the amount, and the key they were made under.
 
-    `half_set_at` is when another key change may have left a half set in the meter.
+    `half_set_at` is when another key change may have left a half set in the meter. `stopped` is why
+    a supply order in doubt must not be sent again.
     """
 
     encoded: Amount | None = None
     sts: StsConfiguration | None = None
     half_set_at: datetime | None = None
+    stopped: Outcome | None = None
 
 
 async def perform(
@@ -119,7 +121,7 @@ async def perform(
                         session, leased, change, can, doubt=doubt, attempting=attempting
                     )
                 case SetSupply() as order:
-                    return await _set_supply(session, leased, order, attempting)
+                    return await _set_supply(session, leased, order, sold, attempting)
                 case SetClock():
                     attempting.acted = True
                     await session.set_clock(clock.now())
@@ -306,12 +308,14 @@ async def _look_at_supply(session: Session, can: Capability) -> Supply | None:
 
 
 async def _set_supply(
-    session: Session, leased: Leased, order: SetSupply, attempting: Attempting
+    session: Session, leased: Leased, order: SetSupply, sold: Sold, attempting: Attempting
 ) -> Outcome:
     if leased.delivery.maybe_taken:
         seen = await session.supply()
         if as_ordered(seen, order.action):
             return Outcome(fact=Fact.SEEN, by=Confirmation.READ_BACK, supply=seen)
+        if sold.stopped is not None:
+            return replace(sold.stopped, supply=seen)
     attempting.acted = True
     await session.set_supply(order, order_id=leased.delivery.id)
     # Whatever breaks from here on, the meter has the order.

@@ -34,6 +34,7 @@ from headend.meters import (
     StsConfiguration,
     TenantId,
 )
+from headend.outcomes import Outcome
 from headend.performing import Attempting, Sold, perform
 from headend.quantities import Currency, Unit, Units
 from headend.readings import Reading, ReadingType
@@ -340,6 +341,17 @@ async def test_in_doubt_supply_is_read_before_it_is_ordered_again():
     outcome = await outcome_of(session, job)
     assert session.asked == ["supply"]
     assert outcome.fact is Fact.SEEN
+
+
+@pytest.mark.parametrize("fact", [Fact.UNWANTED, Fact.HELD])
+async def test_an_opening_in_doubt_that_is_not_wanted_now_is_looked_at_but_not_sent(fact):
+    job = leased(supply_order(SupplyAction.OPEN), maybe_taken=True)
+    sold = Sold(stopped=Outcome(fact=fact, detail="paid meanwhile"))
+    for supply, told in ((ON, fact), (OFF, Fact.SEEN)):
+        session = Scripted(supply=supply)
+        attempting = Attempting()
+        outcome = await perform(session, job, clock=FixedClock(), sold=sold, attempting=attempting)
+        assert (session.asked, outcome.fact) == (["supply"], told)
 
 
 async def test_the_clock_is_set_to_the_time_of_sending():
