@@ -125,14 +125,28 @@ class JobRunner:
             lines = await tx.jobs.lines(
                 job.tenant, job.id, state=state, after=place.passed, limit=CHUNK
             )
-        settled = [await _gently(settle(job, line)) for line in lines]
-        place.moved |= await self._write([one for one in settled if one is not None])
+        settled: list[JobLine] = []
+        for line in lines:
+            if not await self._may_go_on(job):
+                await self._write(settled)
+                return True  # looked at anew; what was not settled stays as it is
+            if (one := await _gently(settle(job, line))) is not None:
+                settled.append(one)
+        place.moved |= await self._write(settled)
         place.passed = lines[-1].number if lines else 0
         moved = place.moved
         if len(lines) < CHUNK:
             again_at = _LONG_AGO if moved else self._clock.now() + AGAIN
             self._places[job.tenant, job.id, state] = _Place(again_at=again_at)
         return moved
+
+    async def _may_go_on(self, job: Job) -> bool:
+        """Whether a job still works and its key still holds: asked before every line."""
+        async with self._store.look() as tx:
+            now = await tx.jobs.find(job.tenant, job.id)
+            key = await tx.api_keys.find(job.ordered_by)
+        working = now is not None and now.state is JobState.WORKING
+        return working and key is not None and key.revoked_at is None
 
     # --- one line ------------------------------------------------------------------------------
 

@@ -269,6 +269,34 @@ async def test_a_job_whose_key_is_revoked_ends(office: Office, caller: Caller, r
     assert await office.recharges() == []
 
 
+@pytest.mark.parametrize("by", ["cancel", "revocation"])
+async def test_nothing_is_ordered_after_an_end_in_the_middle_of_a_chunk(
+    office: Office, caller: Caller, runner: JobRunner, monkeypatch: pytest.MonkeyPatch, by: str
+):
+    await post(caller, *(sale(f"s{number}") for number in range(10)))
+    reader = await office.caller(Scope.READ)
+    order, count = JobRunner._order, [0]
+
+    async def ending(self: JobRunner, *line: Any) -> None:
+        await order(self, *line)
+        count[0] += 1
+        if count[0] != 3:
+            return
+        if by == "cancel":
+            assert (await caller.post("/v1/jobs/j1/cancel")).status_code == 200
+            return
+        async with office.head_end.store.begin() as tx:
+            job = await tx.jobs.find(TENANT, "j1")
+            assert job is not None
+            await tx.api_keys.revoke(job.ordered_by, office.head_end.clock.now())
+
+    monkeypatch.setattr(JobRunner, "_order", ending)
+    told = await worked(runner, reader)
+    assert told["state"] == "cancelled"
+    assert len(await office.recharges()) == 3
+    assert (told["lines"]["ordered"], told["lines"]["checked"]) == (3, 7)
+
+
 async def test_a_job_that_died_anywhere_goes_on_and_orders_nothing_twice(
     office: Office, caller: Caller, monkeypatch: pytest.MonkeyPatch
 ):
