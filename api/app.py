@@ -108,7 +108,7 @@ def create_app(head_end: HeadEnd) -> FastAPI:
     explain_errors(app)
     # The last added is the outermost.
     app.add_middleware(JsonBody)
-    app.add_middleware(Gate, doorkeeper=Doorkeeper(head_end.store, head_end.clock))
+    app.add_middleware(Gate, doorkeeper=Doorkeeper(head_end.store))
     app.add_middleware(RequestLimits)
     app.add_middleware(Observing)
     return app

@@ -61,21 +61,30 @@ class Streams:
         require_kept(cursor, span)
         return cursor
 
-    def read(self, tenant: TenantId, cursor: int, where: StreamFilter) -> AsyncIterator[bytes]:
-        """The frames of one stream; raises TooBusy at once when there are too many."""
+    def read(
+        self, tenant: TenantId, cursor: int, where: StreamFilter, *, key: str
+    ) -> AsyncIterator[bytes]:
+        """The frames of one stream; raises TooBusy at once when there are too many.
+
+        It ends within a heartbeat after its API key was revoked.
+        """
         if self._ended or self.open >= self._most:
             raise TooBusy(f"this process has {self.open} streams; page through /v1/events instead")
-        return self._frames(tenant, cursor, where)
+        return self._frames(tenant, cursor, where, key)
 
     async def _frames(
-        self, tenant: TenantId, cursor: int, where: StreamFilter
+        self, tenant: TenantId, cursor: int, where: StreamFilter, key: str
     ) -> AsyncIterator[bytes]:
         with self._place():
             clock = asyncio.get_running_loop().time
             yield format_sse_event(retry=RETRY_MS, comment="open", id=str(cursor))
-            told_s = clock()
+            told_s = allowed_s = clock()
             while not self._ended:
                 try:
+                    if clock() - allowed_s >= self._heartbeat_s:
+                        if await self._revoked(key):
+                            return
+                        allowed_s = clock()
                     page, span = await self._page(tenant, cursor, where)
                 except StoreDown:
                     return  # the reader comes back, and goes on where it was
@@ -92,6 +101,11 @@ class Streams:
                 if clock() - told_s >= self._heartbeat_s:
                     yield format_sse_event(comment="alive", id=str(cursor))
                     told_s = clock()
+
+    async def _revoked(self, key: str) -> bool:
+        async with self._store.look() as tx:
+            found = await tx.api_keys.find(key)
+        return found is None or found.revoked_at is not None
 
     async def _page(
         self, tenant: TenantId, cursor: int, where: StreamFilter

@@ -97,7 +97,9 @@ async def admit(
         return None
     if (hold := await tx.holds.in_force(tenant, wish.danger, sgc)) is not None:
         refusal = KindHeld(f"{wish.danger} in {sgc} since {hold.since:%H:%M} UTC: {hold.reason}")
-        await note(tx, wish, AuditAction.ORDER_REFUSED, refusal.slug, now=now)
+        if wish.requester.job is None and approval is None:
+            # Jobs and approved orders come again and again until it is lifted.
+            await note(tx, wish, AuditAction.ORDER_REFUSED, refusal.slug, now=now)
         return refusal
     if approval is not None:
         refused = _undecided(approval.at(now))
@@ -189,7 +191,7 @@ def _required(approval: Approval) -> ApprovalRequired:
 
 
 async def _needs_approval(tx: Transaction, wish: Wish, *, now: datetime) -> str | None:
-    """Why a second person is needed, or None; a job that was approved is so for all its lines."""
+    """Why a second person is needed, or None; a job's approval is for all its lines of one kind."""
     tenant, sgc = wish.meter.tenant, wish.meter.sts.sgc
     if await _job_approved(tx, wish, now=now):
         return None
@@ -207,7 +209,9 @@ async def _job_approved(tx: Transaction, wish: Wish, *, now: datetime) -> bool:
     if wish.requester.job is None:
         return False
     job = await tx.approvals.of(wish.meter.tenant, ApprovalSubject.JOB, wish.requester.job)
-    return job is not None and job.at(now).state is ApprovalState.APPROVED
+    if job is None or job.danger is not wish.danger:
+        return False
+    return job.at(now).state is ApprovalState.APPROVED
 
 
 async def _wait(

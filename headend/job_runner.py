@@ -16,7 +16,7 @@ from headend.approvals import EXPIRES_AFTER, UNDECIDED, Approval, ApprovalState,
 from headend.audit import AuditAction, Entry
 from headend.command_desk import CommandDesk
 from headend.commands import Manage, SetClock, SetSupply
-from headend.dangers import danger_of
+from headend.dangers import Danger, danger_of
 from headend.errors import ModuleDown, Stale, StoreDown
 from headend.harm_news import approval_news, job_news
 from headend.jobs import Job, JobLine, JobState, LineState
@@ -214,23 +214,24 @@ class JobRunner:
     # --- above a cap ---------------------------------------------------------------------------
 
     async def _above_cap(self, job: Job, line: JobLine, error: CapReached) -> JobLine | None:
-        """One approval for all that is left of the job; a line waits for it, or is refused."""
+        """One approval for all lines of the kind that first met a cap; a line waits for it, or is
+        refused, as are those of another kind.
+        """
         now = self._clock.now()
         async with self._store.begin() as tx:
             known = await tx.approvals.of(job.tenant, ApprovalSubject.JOB, job.id)
             if known is None and job.requesters:
                 await self._ask(tx, job, line, error)
                 return None
+        if known is not None and known.danger is not _danger_of(line):
+            return _failed(line, LineState.REFUSED, error)
         if known is not None and known.at(now).state in UNDECIDED:
             return None
         refusal = error if known is None else ApprovalEnded(f"the job is {known.at(now).state}")
         return _failed(line, LineState.REFUSED, refusal)
 
     async def _ask(self, tx: Transaction, job: Job, line: JobLine, error: CapReached) -> None:
-        assert line.content is not None
-        assert not isinstance(line.content, RechargeOrder)
-        danger, now = danger_of(line.content), self._clock.now()
-        assert danger is not None
+        danger, now = _danger_of(line), self._clock.now()
         approval = Approval(
             id=self._chance.ident(now),
             tenant=job.tenant,
@@ -272,6 +273,15 @@ class JobRunner:
             if approval is not None and approval.state is ApprovalState.APPROVED:
                 used = replace(approval, state=ApprovalState.CARRIED_OUT)
                 await tx.approvals.save(used, was=ApprovalState.APPROVED)
+
+
+def _danger_of(line: JobLine) -> Danger:
+    """Of a line that met a cap."""
+    assert line.content is not None
+    assert not isinstance(line.content, RechargeOrder)
+    danger = danger_of(line.content)
+    assert danger is not None
+    return danger
 
 
 def _failed(line: JobLine, state: LineState, error: OrderRefused) -> JobLine:

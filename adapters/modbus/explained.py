@@ -75,11 +75,28 @@ def _is_tcp(data: bytes) -> bool:
 
 
 def _decoded(framer: FramerBase, data: bytes) -> ModbusPDU | None:
+    # pymodbus finds a frame at the beginning of more, and says that it has used all of it.
+    if isinstance(framer, FramerRTU) and not _whole(data):
+        return None
     try:
         used, pdu = framer.handleFrame(data, 0, 0)
     except (ModbusException, ValueError, IndexError):
         return None
-    return pdu if used == len(data) else None
+    if pdu is None or used != len(data):
+        return None
+    # A zero behind a frame leaves the CRC right: the length must be right as well.
+    serial = isinstance(framer, FramerRTU) and pdu.function_code in _EXACT
+    return None if serial and len(pdu.encode()) + _RTU_BYTES != len(data) else pdu
+
+
+# Unit and function before, the CRC behind.
+_RTU_BYTES = 4
+_EXACT = frozenset({3, 4, 5, 6, 16, 0x83, 0x84, 0x85, 0x86, 0x90})
+
+
+def _whole(data: bytes) -> bool:
+    """The last two bytes are the CRC of all others."""
+    return len(data) >= 4 and FramerRTU.compute_CRC(data[:-2]).to_bytes(2) == data[-2:]
 
 
 def _why_not(data: bytes, *, over_tcp: bool) -> str:

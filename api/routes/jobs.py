@@ -16,10 +16,10 @@ from api.auth import Orderer, Reader, requester_of, require_scopes
 from api.documenting import explained
 from api.head_end import Desks, HeadEnd
 from api.jobs_file import MAX_BYTES, Checked, FileUnreadable, JobFile, JobFormat
-from api.problems import BodyTooLarge, JobFileRefused, UnsupportedMediaType
+from api.problems import BodyTooLarge, Forbidden, JobFileRefused, UnsupportedMediaType
 from api.routes.forms import Ident, IdentPath, PagesAsked, PageTold, Told, grows
 from headend import refusals
-from headend.api_keys import ApiKey
+from headend.api_keys import ApiKey, Scope
 from headend.jobs import (
     FAILED_LINES,
     Job,
@@ -52,6 +52,10 @@ FILE = {
         },
     }
 }
+# Who may order none of these may not have a file read either.
+ORDERING = frozenset(
+    {Scope.RECHARGE, Scope.SUPPLY, Scope.DISCONNECT, Scope.METERS, Scope.ENGINEERING}
+)
 JobId = Annotated[
     Ident, Query(max_length=ID_MAX, description="Your id of the job; the same again is the same.")
 ]
@@ -154,8 +158,7 @@ async def create_job(
     refuses the job before anything is ordered, unless `skip_bad`) and ordered in the background,
     under the caps of single orders; above a cap the job waits for one approval (`/v1/approvals`).
     """
-    form = _format(request)
-    content = await _content(request)
+    form, content = _format(request), await _content(request, caller)
     file = JobFile(content, form, tenant=caller.tenant, job_id=id)
     found = await _checked(file)
     require_scopes(caller, *sorted(found.scopes))
@@ -287,7 +290,10 @@ def _format(request: Request) -> JobFormat:
     return form
 
 
-async def _content(request: Request) -> bytes:
+async def _content(request: Request, caller: ApiKey) -> bytes:
+    """The whole file, of who may order anything at all."""
+    if not caller.scopes & ORDERING:
+        raise Forbidden("this needs a key that may order something")
     content = bytearray()
     async for part in request.stream():
         content += part

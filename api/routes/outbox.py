@@ -136,7 +136,7 @@ async def stream_events(
     resumed = after if last_event_id is None else int(last_event_id)
     cursor = await desks.streams.start_at(resumed)
     return EventStream(
-        desks.streams.read(caller.tenant, cursor, where),
+        desks.streams.read(caller.tenant, cursor, where, key=caller.id),
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
 

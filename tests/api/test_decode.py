@@ -119,6 +119,21 @@ def test_broken_modbus_says_what_is_wrong(hexadecimal: str, why: str):
     assert why in decode("modbus", hexadecimal).stderr
 
 
+@pytest.mark.parametrize(
+    "hexadecimal",
+    [
+        "01 04 00 00 00 02 71 cb ff ff",
+        "01 04 04 43 66 33 34 1b 38 00",
+        "01 83 02 c0 f1 ff ff ff",
+        "01 04 00 00 00 02 71 cb 01 04 04 43 66 33 34 1b 38",
+    ],
+)
+def test_a_frame_with_more_behind_it_is_not_taken_as_valid(hexadecimal: str):
+    answer = decode("modbus", hexadecimal)
+    assert answer.exit_code == 1
+    assert "CRC" in answer.stderr
+
+
 def test_fuzzed_modbus_frames_crash_nothing():
     chance = random.Random(502)
     seeds = [frame(ident) for ident in MODBUS]

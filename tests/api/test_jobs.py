@@ -373,6 +373,39 @@ async def test_a_job_does_not_get_round_a_cap_and_one_approval_covers_it(
     )
 
 
+async def test_an_approval_of_openings_is_none_of_clear_credits(
+    office: Office, caller: Caller, runner: JobRunner
+):
+    await tightened(office, Danger.OPEN_SUPPLY)
+    await tightened(office, Danger.CLEAR_CREDIT)
+    owner, _ = await office.person("Ama Mensah")
+    clerk = office.with_key(await office.key(*Scope, person=owner))
+    for number in range(2, 4):
+        await clerk.post("/v1/meters", json=a_meter_body(a_drn(number)))
+    drns = [DRN, a_drn(2), a_drn(3)]
+    openings = [opening(office, meter=drn) for drn in drns]
+    clears = [
+        {"do": "engineering", "meter": drn, "kind": "clear_credit", "value": 0} for drn in drns
+    ]
+    assert (await post(clerk, *openings, *clears)).status_code == 202
+    told = await worked(runner, clerk)
+    assert told["state"] == "working", await results(clerk)
+    _, other = await office.person("Kofi Boateng")
+    (approval,) = (await other.get("/v1/approvals?state=waiting")).json()["items"]
+    assert "open_supply" in approval["reason"]
+    await other.post(f"/v1/approvals/{approval['id']}/approval")
+    told = await worked(a_runner(office), clerk)
+    assert told["state"] == "done_with_failures"
+    problems = [row["problem"] for row in await results(clerk)]
+    assert problems == [None, None, None, None, "cap-reached", "cap-reached"]
+
+
+async def test_without_any_right_to_order_a_file_is_not_read(office: Office):
+    reader = await office.caller(Scope.READ)
+    answer = await reader.post("/v1/jobs?id=j1", content=b"\xff" * 1000, headers=CSV)
+    assert slug(answer) == "scope-missing"
+
+
 async def test_lines_above_the_cap_of_a_refused_job_are_refused(
     office: Office, caller: Caller, runner: JobRunner
 ):

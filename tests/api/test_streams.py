@@ -13,6 +13,7 @@ import pytest
 
 from adapters.store.migrate import migrate
 from api.streams import Streams
+from headend.api_keys import Scope
 from headend.outbox import StreamFilter
 from tests.api.office import DRN, OTHER_DRN, RIVAL, TENANT, slug
 from tests.api.serving_office import Running, a_running_head_end
@@ -200,7 +201,7 @@ async def test_a_reader_that_fell_behind_is_told_to_begin_anew(tmp_path):
         long_ago = head_end.clock.now() - LONG_AGO
         await running.say(DRN, DRN, at=long_ago)
         await running.ordered(2)
-        frames = head_end.streams.read(TENANT, 0, StreamFilter())
+        frames = head_end.streams.read(TENANT, 0, StreamFilter(), key="anybody")
         assert b"id: 0" in await anext(frames)
         await running.prune()
         told = [frame async for frame in frames]
@@ -232,3 +233,22 @@ async def test_a_reader_that_takes_nothing_is_let_go(tmp_path, monkeypatch):
         writer.close()
         with suppress(OSError):
             await writer.wait_closed()
+
+
+async def test_a_stream_ends_when_its_key_is_revoked(tmp_path):
+    async with a_running_head_end(tmp_path) as running:
+        office = running.office
+        streams = Streams(
+            office.head_end.store, office.head_end.streams._ordered, source="urn:x", heartbeat_s=0.1
+        )
+        text = await office.key(Scope.READ)
+        ident = text.split("_")[1]
+        frames = streams.read(TENANT, 0, StreamFilter(), key=ident)
+        async with asyncio.timeout(20):
+            assert b"open" in await anext(frames)
+            assert b"alive" in await anext(frames)
+            async with office.head_end.store.begin() as tx:
+                assert await tx.api_keys.revoke(ident, office.head_end.clock.now())
+            async for _ in frames:
+                pass
+        assert streams.open == 0
