@@ -18,13 +18,14 @@ from headend.outbox import announce
 from headend.outcomes import Outcome, write_outcome
 from headend.ports import Chance, Clock, Report, TokenAnswer, TokenSeen
 from headend.proving import expected_of, may_still_be_seen, said, says_of, silence, weigh_in
-from headend.quantities import Units, fits
+from headend.quantities import fits
 from headend.readings import Quality, Reading, ReadingType, judge
 from headend.recharges import settle
-from headend.registers import believable_before, credited_otherwise, register_shows
+from headend.register_words import register_word
+from headend.registers import believable_before
 from headend.store import Store, Transaction
 from headend.supply import Supply
-from headend.tokens import Token, TokenOutcome, TokenResult
+from headend.tokens import Token, TokenOutcome
 
 # A meter that talks every second but never answers commands is not tried every second.
 HASTEN_EVERY = timedelta(seconds=60)
@@ -265,24 +266,21 @@ class Intake:
         self, tx: Transaction, delivery: Delivery, report: Report, *, now: datetime
     ) -> None:
         recharge = await tx.recharges.find(delivery.tenant, delivery.recharge_id or "")
-        if recharge is None or not isinstance(recharge.encoded, Units):
-            return  # money is consumed at a price that the registers do not tell
-        before = await believable_before(tx, recharge)
-        shows = register_shows(before, _good(report), recharge.encoded.value)
-        if shows is None or (shows and await credited_otherwise(tx, recharge, before)):
+        if recharge is None:
             return
-        (token,) = await tx.tokens.of(delivery.id, delivery.tenant)
-        echo = TokenOutcome(result=TokenResult.ACCEPT, amount=recharge.encoded.value)
-        evidence = said(
-            token,
-            echo if shows else None,
-            kind=EvidenceKind.CREDIT_REGISTER,
-            says=Says.TAKEN if shows else Says.NOT_SEEN,
-            now=now,
-            asked_at=report.asked_at,
+        found = await register_word(
+            tx,
+            delivery,
+            recharge,
+            await believable_before(tx, recharge),
+            _good(report),
             told_at=max(reading.taken_at for reading in report.readings),
+            asked_at=report.asked_at,
+            now=now,
         )
-        await self._weigh_in(tx, delivery, evidence, report, echo=echo if shows else None, now=now)
+        if found is not None:
+            word, echo = found
+            await self._weigh_in(tx, delivery, word, report, echo=echo, now=now)
 
 
 def _good(report: Report) -> dict[ReadingType, Reading]:

@@ -145,11 +145,13 @@ def settle(
 def _newer(supply: Supply, recharge: Recharge, delivery: Delivery | None) -> bool:
     """Supply seen before the sale, or before its credit was in, proves nothing of it."""
     since = recharge.supply_at or recharge.created_at
-    return supply.taken_at >= max(since, _credited_at(delivery) or since)
+    return supply.taken_at >= since and _with_credit(supply.taken_at, delivery)
 
 
-def _credited_at(delivery: Delivery | None) -> datetime | None:
-    return delivery.confirmed_at if delivery is not None else None
+def _with_credit(seen_at: datetime, delivery: Delivery | None) -> bool:
+    """Not before the credit was in, as far as it is."""
+    credited_at = delivery.confirmed_at if delivery is not None else None
+    return credited_at is None or seen_at >= credited_at
 
 
 def _state(recharge: Recharge, delivery: Delivery | None) -> RechargeState:
@@ -174,10 +176,9 @@ def _state(recharge: Recharge, delivery: Delivery | None) -> RechargeState:
 
 def _supply_since(recharge: Recharge, delivery: Delivery) -> SupplyState:
     """The supply as it was seen with the credit, or after it."""
-    credited_at, seen_at = delivery.confirmed_at, recharge.supply_at
-    if seen_at is None or (credited_at is not None and seen_at < credited_at):
-        return SupplyState.UNKNOWN
-    return recharge.supply
+    seen_at = recharge.supply_at
+    known = seen_at is not None and _with_credit(seen_at, delivery)
+    return recharge.supply if known else SupplyState.UNKNOWN
 
 
 _LIT_OR_NOT = {

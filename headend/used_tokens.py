@@ -8,14 +8,11 @@ from dataclasses import replace
 from datetime import datetime
 
 from headend.deliveries import Confirmation, Delivery, Fact
-from headend.evidence import Evidence, EvidenceKind, Says
 from headend.outcomes import Outcome
-from headend.proving import said
-from headend.quantities import Units
-from headend.readings import Quality, Reading, ReadingType, judge
-from headend.registers import believable_before, credited_otherwise, register_shows
+from headend.readings import Quality, Reading, judge
+from headend.register_words import register_word
+from headend.registers import believable_before
 from headend.store import Transaction
-from headend.tokens import Token, TokenOutcome, TokenResult
 
 
 async def whose_was_used(
@@ -23,57 +20,30 @@ async def whose_was_used(
 ) -> Outcome:
     """The outcome as the registers read with it judge it: USED, SEEN, or USED_BY_ANOTHER.
 
-    It stays USED where they cannot tell: without a reading from before the sale or a register of
-    consumption, after other credit, or where money was bought.
+    It stays USED where they cannot tell.
     """
     single = delivery.out and delivery.size == 1 and delivery.recharge_id is not None
     if outcome.fact is not Fact.USED or not outcome.readings or not single:
         return outcome
     recharge = await tx.recharges.find(delivery.tenant, delivery.recharge_id or "")
-    if recharge is None or not isinstance(recharge.encoded, Units):
+    if recharge is None:
         return outcome
     before = await believable_before(tx, recharge)
     after = {one.type: one for one in outcome.readings if _good(one, before.get(one.type))}
-    shows = register_shows(before, after, recharge.encoded.value)
-    if shows is None or (shows and await credited_otherwise(tx, recharge, before)):
+    told_at = max((one.taken_at for one in after.values()), default=now)
+    found = await register_word(tx, delivery, recharge, before, after, told_at=told_at, now=now)
+    if found is None:
         return outcome
-    (token,) = await tx.tokens.of(delivery.id, delivery.tenant)
-    if not shows:
-        evidence = _evidence(token, None, Says.NOT_SEEN, after, now=now)
+    word, echo = found
+    judged = replace(outcome, evidence=(*outcome.evidence, word))
+    if echo is None:
         return replace(
-            outcome,
+            judged,
             fact=Fact.USED_BY_ANOTHER,
-            evidence=(*outcome.evidence, evidence),
             detail="used, and its registers show no credit: another token of the same TID",
         )
-    echo = TokenOutcome(result=TokenResult.ACCEPT, amount=recharge.encoded.value)
-    evidence = _evidence(token, echo, Says.TAKEN, after, now=now)
-    return replace(
-        outcome,
-        fact=Fact.SEEN,
-        by=Confirmation.CREDIT_REGISTER,
-        echo=echo,
-        evidence=(*outcome.evidence, evidence),
-    )
+    return replace(judged, fact=Fact.SEEN, by=Confirmation.CREDIT_REGISTER, echo=echo)
 
 
 def _good(reading: Reading, previous: Reading | None) -> bool:
     return judge(reading, previous) is Quality.GOOD
-
-
-def _evidence(
-    token: Token,
-    echo: TokenOutcome | None,
-    says: Says,
-    after: dict[ReadingType, Reading],
-    *,
-    now: datetime,
-) -> Evidence:
-    return said(
-        token,
-        echo,
-        kind=EvidenceKind.CREDIT_REGISTER,
-        says=says,
-        now=now,
-        told_at=max(one.taken_at for one in after.values()),
-    )

@@ -12,11 +12,9 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-from serial import Serial
-from serial_asyncio_fast import connection_for_serial
-
 from adapters.simulators.modbus_framing import Framing, MbapFraming, Request, RtuFraming
 from adapters.simulators.modbus_units import WRITE_MULTIPLE, ModbusUnit
+from adapters.simulators.real_port import serve_port
 from adapters.transport.address import SerialAddress
 from headend.ports import Clock
 
@@ -86,17 +84,7 @@ class SimulatedLine:
 
     async def serve_serial(self, address: SerialAddress) -> None:
         """Speak RTU on a real serial port. Raises OSError."""
-        port = await asyncio.to_thread(
-            Serial,
-            address.path,
-            baudrate=address.baud,
-            parity=address.parity,
-            stopbits=address.stop,
-            bytesize=address.bits,
-            timeout=0,
-        )
-        loop = asyncio.get_running_loop()
-        await connection_for_serial(loop, lambda: Conversation(self, RtuFraming()), port)
+        await serve_port(address, lambda: Conversation(self, RtuFraming()))
 
     async def close(self) -> None:
         """Close every way in and drop the answers that are still waiting."""

@@ -12,11 +12,9 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-from serial import Serial
-from serial_asyncio_fast import connection_for_serial
-
 from adapters.simulators.fleet_description import PhysicsDescription
 from adapters.simulators.medium import Medium, MediumEnd
+from adapters.simulators.real_port import serve_port
 from adapters.simulators.stations import Dlt645Station, Manners, ModbusStation, ReadOutStation
 from adapters.transport.address import Address, SerialAddress
 from adapters.transport.base import Transport
@@ -135,18 +133,8 @@ class Rs485Line:
 
     async def serve_serial(self, address: SerialAddress) -> None:
         """Be the meters on a real serial port. Raises OSError."""
-        port = await asyncio.to_thread(
-            Serial,
-            address.path,
-            baudrate=address.baud,
-            parity=address.parity,
-            stopbits=address.stop,
-            bytesize=address.bits,
-            timeout=0,
-        )
-        loop = asyncio.get_running_loop()
         self.medium.hear = self._all_hear
-        await connection_for_serial(loop, lambda: WayIn(self.medium, self._ways), port)
+        await serve_port(address, lambda: WayIn(self.medium, self._ways))
 
     async def close(self) -> None:
         """Close every way in and drop what is on the wires."""

@@ -28,32 +28,14 @@ async def holding(client: Client, for_s: float) -> None:
         await asyncio.sleep(for_s)
 
 
-def test_one_that_hangs_while_it_waits_hears_of_it(city):
+@pytest.mark.parametrize("held_s", [1.0, 2 * IDLE_IN_TRANSACTION_S])
+def test_one_that_hangs_while_it_waits_hears_of_it(city, held_s: float):
+    """Whether its turn came meanwhile, or the other one still holds."""
+
     async def story() -> None:
         loop, store = database()
         busy, hung = Life(loop, "busy"), Life(loop, "hung")
-        holder = busy.run(holding(store.client(busy), for_s=1.0))
-        await asyncio.sleep(0.1)
-        waiter = hung.run(holding(store.client(hung), for_s=1.0))
-        await asyncio.sleep(0.1)
-        hung.freeze()
-        store.hangs(hung)
-        await asyncio.sleep(2 * IDLE_IN_TRANSACTION_S)
-        hung.thaw()
-        async with asyncio.timeout(60):
-            await holder
-            with pytest.raises(StoreDown):
-                await waiter
-        assert store.turn.holder is None
-
-    city.run(story())
-
-
-def test_one_that_hangs_behind_another_that_holds_hears_of_it(city):
-    async def story() -> None:
-        loop, store = database()
-        busy, hung = Life(loop, "busy"), Life(loop, "hung")
-        holder = busy.run(holding(store.client(busy), for_s=2 * IDLE_IN_TRANSACTION_S))
+        holder = busy.run(holding(store.client(busy), for_s=held_s))
         await asyncio.sleep(0.1)
         waiter = hung.run(holding(store.client(hung), for_s=1.0))
         await asyncio.sleep(0.1)
@@ -65,6 +47,7 @@ def test_one_that_hangs_behind_another_that_holds_hears_of_it(city):
             with pytest.raises(StoreDown):
                 await waiter
             await holder
+        assert store.turn.holder is None
 
     city.run(story())
 
