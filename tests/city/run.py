@@ -13,8 +13,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
+from pathlib import Path
 
 from tests.city.city import Outcome, run
+from tests.city.kept import Kept, NotThese
 from tests.city.site import Kind, Plan
 
 SEEDS, RECHARGES, METERS, BUSY_S = 20, 300, 12, 200.0
@@ -29,6 +31,7 @@ class Tally:
 
     runs: int = 0
     recharges: int = 0
+    recharges_kept: int = 0
     virtual_s: float = 0.0
     elapsed_s: float = 0.0
     doubtful: int = 0
@@ -52,30 +55,49 @@ class Tally:
 
     @property
     def per_minute(self) -> float:
-        return 60 * self.recharges / max(self.elapsed_s, 1e-9)
+        return 60 * (self.recharges - self.recharges_kept) / max(self.elapsed_s, 1e-9)
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run what is asked for; 1 when an invariant was violated."""
     options = _parsed(arguments)
     plans = [_plan(options, seed) for seed in _seeds(options)]
-    tally, told = Tally(), 0
-    began = time.perf_counter()
-    told_at = began
-    for outcome in _outcomes(plans, options.jobs):
+    kept = Kept(options.keep) if options.keep else None
+    try:
+        done = kept.of(plans) if kept else []
+    except NotThese as error:
+        print(error, file=sys.stderr)
+        return 2
+    tally = Tally()
+    for outcome in done:
         tally.add(outcome)
-        tally.elapsed_s = time.perf_counter() - began
-        if outcome.violations and told < STORIES and not options.json:
-            told += 1
-            print(_report(outcome, options))
-        if time.perf_counter() - told_at > PROGRESS_S and not options.json:
-            told_at = time.perf_counter()
-            print(_progress(tally, len(plans)), file=sys.stderr, flush=True)
+    tally.recharges_kept = tally.recharges
+    for outcome in _told_as_they_end(plans, done, tally, options):
+        tally.add(outcome)
+        if kept:
+            kept.add(outcome)
     figures = vars(tally) | {"per_minute": round(tally.per_minute)}
     print(json.dumps(figures) if options.json else _told(tally))
     if options.seed is not None and not options.json:
         print(f"trace {outcome.hash}")
     return 1 if tally.violations else 0
+
+
+def _told_as_they_end(
+    plans: Sequence[Plan], done: Sequence[Outcome], tally: Tally, options: argparse.Namespace
+) -> Iterator[Outcome]:
+    seeds_done = {outcome.plan.seed for outcome in done}
+    began = told_at = time.perf_counter()
+    stories = 0
+    for outcome in _outcomes([plan for plan in plans if plan.seed not in seeds_done], options.jobs):
+        yield outcome
+        tally.elapsed_s = time.perf_counter() - began
+        if outcome.violations and stories < STORIES and not options.json:
+            stories += 1
+            print(_report(outcome, options))
+        if time.perf_counter() - told_at > PROGRESS_S and not options.json:
+            told_at = time.perf_counter()
+            print(_progress(tally, len(plans)), file=sys.stderr, flush=True)
 
 
 def _outcomes(plans: Sequence[Plan], jobs: int) -> Iterator[Outcome]:
@@ -180,6 +202,7 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     add("--only", type=_kinds, help=f"all of these kinds and no others: {','.join(Kind)}")
     add("--jobs", type=int, default=os.cpu_count() or 1, help="processes (else one a core)")
     add("--shrink", action="store_true", help="find out which kinds a failure needs (slow)")
+    add("--keep", type=Path, help="keep each run in this file; begun again, it goes on there")
     add("--json", action="store_true", help="print one JSON object")
     return parser.parse_args(arguments)
 

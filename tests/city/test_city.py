@@ -86,6 +86,21 @@ def test_the_command_tells_its_figures():
     assert "kill" not in figures["faults"]
 
 
+def test_a_simulation_that_was_stopped_goes_on_where_it_was(tmp_path: Path):
+    kept, of = tmp_path / "runs", ("--recharges", "5", "--meters", "3", "--json", "--jobs", "1")
+    first = json.loads(command("--seeds", "1", *of, "--keep", str(kept)).stdout)
+    both = json.loads(command("--seeds", "2", *of, "--keep", str(kept)).stdout)
+    assert (first["recharges_kept"], both["recharges_kept"]) == (0, 5)
+    assert both["recharges"] == 10
+    assert len(kept.read_text().splitlines()) == 2
+    again = json.loads(command("--seeds", "2", *of, "--keep", str(kept)).stdout)
+    assert again["faults"] == both["faults"]
+    assert again["states"] == both["states"]
+    other = command("--seeds", "2", "--recharges", "6", "--keep", str(kept))
+    assert other.returncode == 2
+    assert "another plan" in other.stderr
+
+
 def test_a_kind_of_fault_that_there_is_not_is_named():
     told = command("--without", "earthquake")
     assert told.returncode == 2
