@@ -331,6 +331,10 @@ def _deliveries() -> Table[tuple[TenantId, str], Delivery]:
         recharge=lambda one: _if(one.recharge_id, (one.tenant, one.recharge_id), (one.id,)),
         meter=lambda one: ((one.tenant, one.drn), turn(one)),
         open=lambda one: _if(one.state in OPEN_STATES, (one.tenant, one.drn), turn(one)),
+        sending=lambda one: _if(
+            one.state is DeliveryState.SENDING, (one.tenant, one.drn), (one.id,)
+        ),
+        turns=lambda one: _if(_awaits_its_turn(one), (one.tenant, one.drn), turn(one)),
         bus=lambda one: _if(
             one.state in SENDABLE and DeliveryMethod.REMOTE in one.methods, one.bus, turn(one)
         ),
@@ -347,6 +351,14 @@ def _deliveries() -> Table[tuple[TenantId, str], Delivery]:
             None,
             (one.created_at, one.tenant, one.id),
         ),
+    )
+
+
+def _awaits_its_turn(one: Delivery) -> bool:
+    return (
+        one.state is DeliveryState.WAITING
+        and one.handed_at is None
+        and DeliveryMethod.REMOTE in one.methods
     )
 
 
@@ -720,16 +732,11 @@ class MemoryDeliveries:
 
     def _first_turns(self, meter: tuple[TenantId, Drn]) -> Mapping[int, tuple[int, str]] | None:
         """The turn at each priority that holds back the later ones; None: one is being sent."""
+        if self._view.first("sending", meter):
+            return None
         first: dict[int, tuple[int, str]] = {}
-        for other in self._view.walk("open", meter):
-            if other.state is DeliveryState.SENDING:
-                return None
-            if (
-                other.state is DeliveryState.WAITING
-                and other.handed_at is None
-                and DeliveryMethod.REMOTE in other.methods
-            ):
-                first.setdefault(other.priority, (other.rank, other.id))
+        for other in self._view.walk("turns", meter):
+            first.setdefault(other.priority, (other.rank, other.id))
         return first
 
     async def _leased(self, sending: Delivery, lease_id: str, until: datetime) -> Leased:

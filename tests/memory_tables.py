@@ -7,9 +7,11 @@ and a reader sees only what was committed. No threads, no sockets, no chance.
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Hashable, Iterator
 from heapq import merge
-from itertools import count
+from itertools import count, islice
+from operator import itemgetter
 from typing import Any, Generic, TypeAlias, TypeVar
 
+FIRST, SECOND = itemgetter(0), itemgetter(1)
 K = TypeVar("K", bound=Hashable)
 R = TypeVar("R")
 # Where a row stands in an index: its group, and its place in it (unique, sortable); or nowhere.
@@ -83,15 +85,14 @@ class View(Generic[K, R]):
     ) -> Iterator[R]:
         """The rows of a group in order, either way, strictly beyond a place if one is given."""
         committed = self._committed(index, group, newest_first, beyond)
-        if not self._changes:
-            yield from (self._table.rows[key] for _, key in committed)
-            return
+        rows, changes = self._table.rows, self._changes
+        if not changes:
+            return map(rows.__getitem__, map(SECOND, committed))
         changed = self._changed(index, group, newest_first, beyond)
-        untouched = (
-            (place, self._table.rows[key]) for place, key in committed if key not in self._changes
-        )
-        for _, row in merge(untouched, changed, key=lambda item: item[0], reverse=newest_first):
-            yield row
+        untouched = ((place, rows[key]) for place, key in committed if key not in changes)
+        if not changed:
+            return map(SECOND, untouched)
+        return map(SECOND, merge(untouched, changed, key=FIRST, reverse=newest_first))
 
     def first(self, index: str, group: Hashable) -> R | None:
         return next(self.walk(index, group), None)
@@ -106,12 +107,12 @@ class View(Generic[K, R]):
         self, index: str, group: Hashable, newest_first: bool, beyond: tuple[Any, ...] | None
     ) -> Iterator[tuple[tuple[Any, ...], K]]:
         entries = self._table.group(index, group)
+        if beyond is None:
+            return reversed(entries) if newest_first else iter(entries)
         places = _Places(entries)
         if newest_first:
-            end = len(entries) if beyond is None else bisect_left(places, beyond)
-            return (entries[at] for at in range(end - 1, -1, -1))
-        start = 0 if beyond is None else bisect_right(places, beyond)
-        return (entries[at] for at in range(start, len(entries)))
+            return islice(reversed(entries), len(entries) - bisect_left(places, beyond), None)
+        return islice(entries, bisect_right(places, beyond), None)
 
     def _changed(
         self, index: str, group: Hashable, newest_first: bool, beyond: tuple[Any, ...] | None
@@ -124,7 +125,7 @@ class View(Generic[K, R]):
                 continue
             if beyond is None or (place[1] < beyond if newest_first else place[1] > beyond):
                 found.append((place[1], row))
-        return sorted(found, key=lambda item: item[0], reverse=newest_first)
+        return sorted(found, key=FIRST, reverse=newest_first)
 
 
 class _Places:
