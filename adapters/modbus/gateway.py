@@ -6,6 +6,10 @@ of questions whose answers cannot be confused, because their lengths differ. Any
 misfit, a full queue) while several are asked takes it back to one at a time, and the next proof is
 twice as long. Until it is proved, and after it, nothing else of the line's manners changes.
 
+A slave that was silent is asked alone, so that a doubt is never its fault. It waits without holding
+a turn: nobody but the more urgent begins before it, and so it waits no longer than the longest
+transaction under way then.
+
 A slave behind a gateway is given the whole time-out always: the gateway keeps the time of its own
 line, and who is less patient than it fills its queue with questions nobody waits for.
 """
@@ -72,12 +76,11 @@ class Gateway:
         self._framing = TcpFraming()
         self._link = Link(self._address, opener)
         self._opening = asyncio.Lock()
-        self._turns = Turns()
+        self._turns = Turns[Request](self._may_join)
         self._pipelining = Pipelining(most=in_flight)
         self._turns.deepen(self._pipelining.trying)
         self._in_flight: dict[int, _Asked] = {}
         self._late: OrderedDict[int, _Asked] = OrderedDict()
-        self._landed = asyncio.Event()
         self._reader: _Asked | None = None
         self._received = bytearray()
         self._number = 0
@@ -102,15 +105,12 @@ class Gateway:
         if self._made_at is None:
             self._made_at = asyncio.get_running_loop().time()
         self._check_rest(request, urgency)
-        await self._turns.take(urgency)
+        await self._turns.take(request, urgency)
         try:
             self._check_rest(request, urgency)
-            while not self._may_go(request):
-                self._landed.clear()
-                await self._landed.wait()
             return await self._transact(request)
         finally:
-            self._turns.release()
+            self._turns.release(request)
 
     async def let_go(self) -> None:
         """Close while nobody here uses it; the next question opens it again."""
@@ -146,18 +146,15 @@ class Gateway:
 
     # --- how many at once ---
 
-    def _may_go(self, request: Request) -> bool:
-        """With what is on its way already; a slave that was silent is asked alone."""
-        others = list(self._in_flight.values())
-        if not others:
-            return True
-        if any(self.stations[name].misses for name in (request.station, others[0].station)):
+    def _may_join(self, request: Request, others: Sequence[Request]) -> bool:
+        """With those on their way already; a slave that was silent is asked alone."""
+        if any(self.stations[one.station].misses for one in (request, *others)):
             return False
         return len(others) < self._pipelining.proved or self._is_a_proof(request, others)
 
-    def _is_a_proof(self, request: Request, others: Sequence[_Asked]) -> bool:
+    def _is_a_proof(self, request: Request, others: Sequence[Request]) -> bool:
         """Only questions, and no two whose answers are of one length."""
-        asked = [request, *(other.request for other in others)]
+        asked = [request, *others]
         lengths = {one.reply_bytes for one in asked}
         reads = all(one.words is None for one in asked)
         return reads and len(lengths) == len(asked) <= self._pipelining.trying
@@ -178,7 +175,7 @@ class Gateway:
         self.stations.check(request.station, now=now, urgent=urgency is Urgency.TOKEN)
 
     async def _transact(self, request: Request) -> Reply:
-        others = list(self._in_flight.values())
+        others = [one.request for one in self._in_flight.values()]
         proof = len(others) + 1 == self._pipelining.trying and self._is_a_proof(request, others)
         asked = _Asked(request, self._next_number(), request.station)
         self._in_flight[asked.number] = asked
@@ -188,7 +185,6 @@ class Gateway:
             raise NotSent(f"{request}: {exc}") from exc
         finally:
             del self._in_flight[asked.number]
-            self._landed.set()
         self._judge(asked, others=bool(others or self._in_flight), proof=proof and bool(others))
         return self._told(asked)
 

@@ -69,7 +69,7 @@ class Line:
         self._wire = Wire(self._address)
         self._link = Link(self._address, opener)
         self._ear = Ear(self._link, self._wire)
-        self._turns = Turns()
+        self._turns = Turns[str]()
         self._holds = Holds()
         self._quiet_s = quiet_s
         self._echoes = False
@@ -97,7 +97,7 @@ class Line:
         try:
             return await self._exchange(exchange)
         finally:
-            self._turns.release()
+            self._turns.release(exchange.station)
 
     @asynccontextmanager
     async def run(
@@ -110,7 +110,7 @@ class Line:
         finally:
             if isinstance(self._address, SerialAddress):
                 self._ear.tune(self._address)
-            self._turns.release()
+            self._turns.release(station)
 
     async def let_go(self) -> None:
         """Close while nobody here uses it; the next question opens it again."""
@@ -155,7 +155,7 @@ class Line:
             self._made_at = loop.time()
         while True:
             self._check_rest(station, urgency)
-            await self._turns.take(urgency)
+            await self._turns.take(station, urgency)
             try:
                 self._check_rest(station, urgency)
                 hold = self._holds.against(station, now=loop.time())
@@ -164,9 +164,9 @@ class Line:
                 if not self._turns.wanted:
                     await self._listen(min(hold.until, loop.time() + LISTEN_S))
             except BaseException:
-                self._turns.release()
+                self._turns.release(station)
                 raise
-            self._turns.release()
+            self._turns.release(station)
             if self._turns.taken:
                 await asyncio.sleep(min(LISTEN_S, max(0.0, hold.until - loop.time())))
 

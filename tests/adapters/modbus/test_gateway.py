@@ -1,6 +1,8 @@
 """A Modbus TCP gateway: several units behind it, several questions at once only when proved."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 import pytest
@@ -8,12 +10,17 @@ import pytest
 from adapters.modbus.frames import Table
 from adapters.modbus.line import ModbusLine
 from adapters.transport.address import Address
+from headend.agenda import TURNS_IN_A_ROW, Urgency
 from headend.errors import NoAnswer, NotSent, Resting
 from headend.pipelining import PROOF
 from protocols.modbus.blocks import Span
 from tests.adapters.modbus.slaves import register_at, right_answer
 
 pytestmark = pytest.mark.virtual_time
+
+
+def time() -> float:
+    return asyncio.get_running_loop().time()
 
 
 @dataclass
@@ -31,6 +38,7 @@ class SimulatedGateway:
     most: int = 32
     swallows: set[int] = field(default_factory=set)
     queued: list[bytes] = field(default_factory=list)
+    sent: list[tuple[float, int, int]] = field(default_factory=list)
     deepest: int = 0
     requests: int = 0
     connections: int = 0
@@ -53,6 +61,7 @@ class SimulatedGateway:
 
     async def write(self, data: bytes, *, timeout: float) -> None:
         self.requests += 1
+        self.sent.append((time(), data[6], len(self.queued)))
         if data[6] in self.swallows:
             return
         if len(self.queued) >= self.most:
@@ -111,9 +120,11 @@ def a_line(gateway: SimulatedGateway, *, in_flight: int = 4) -> ModbusLine:
     )
 
 
-async def read(line: ModbusLine, unit: int, start: int, count: int) -> bool:
+async def read(
+    line: ModbusLine, unit: int, start: int, count: int, urgency: Urgency = Urgency.READING
+) -> bool:
     """Read once; whether it was right."""
-    words = await line.read(unit, Table.HOLDING, Span(start, count))
+    words = await line.read(unit, Table.HOLDING, Span(start, count), urgency=urgency)
     return words == tuple(register_at(unit, start + at) for at in range(count))
 
 
@@ -230,3 +241,113 @@ async def test_a_connection_lost_under_several_questions_answers_none_of_them():
     gateway.queued.clear()
     assert await read(line, 1, 0, 1)
     assert gateway.connections == 2
+
+
+# --- who was silent is asked alone ---------------------------------------------------------------
+
+SICK, TILL = 9, 20
+DEPTH = 4
+
+
+async def read_for_ever(line: ModbusLine, unit: int, urgency: Urgency = Urgency.READING) -> None:
+    """Every question of another length than its neighbours', so that the depth is proved."""
+    for at in range(1 << 20):
+        assert await read(line, unit, at % 1000, unit + 1, urgency)
+
+
+@asynccontextmanager
+async def saturated(gateway: SimulatedGateway) -> AsyncIterator[ModbusLine]:
+    """Six readers keep as many questions in flight as may ever be; one unit has a miss."""
+    line = a_line(gateway, in_flight=DEPTH)
+    readers = [asyncio.create_task(read_for_ever(line, unit)) for unit in range(1, 7)]
+    while line.way.status().in_flight < DEPTH:
+        await asyncio.sleep(1)
+    gateway.dead.add(SICK)
+    with pytest.raises(NoAnswer):
+        await read(line, SICK, 0, 1)
+    gateway.sent.clear()
+    async with asyncio.timeout(600):
+        yield line
+    for reader in readers:
+        reader.cancel()
+    for ended in await asyncio.gather(*readers, return_exceptions=True):
+        assert isinstance(ended, asyncio.CancelledError)
+    assert gateway.deepest == DEPTH
+
+
+async def test_a_slave_that_was_silent_is_asked_alone_and_soon():
+    gateway = SimulatedGateway()
+    async with saturated(gateway) as line:
+        gateway.dead.clear()
+        asked_at = time()
+        assert await read(line, SICK, 0, 1)
+        ((sent_at, _, beside),) = [one for one in gateway.sent if one[1] == SICK]
+        assert beside == 0
+        # Six others asked before it, one after the other, and then it waited for those under way.
+        assert sent_at - asked_at <= (6 + DEPTH) * gateway.delay_s
+        # Once it has answered it is one of many again.
+        for _ in range(20):
+            assert await read(line, SICK, 0, 1)
+        assert max(beside for _, unit, beside in gateway.sent if unit == SICK) == DEPTH - 1
+
+
+async def test_a_slave_that_was_silent_has_its_turn_though_tokens_crowd_the_gateway():
+    gateway = SimulatedGateway()
+    async with saturated(gateway) as line, asyncio.TaskGroup() as group:
+        crowd = [
+            group.create_task(read_for_ever(line, unit, Urgency.TOKEN))
+            for unit in range(TILL, TILL + DEPTH)
+        ]
+        await asyncio.sleep(1)
+        gateway.dead.clear()
+        asked_at = time()
+        assert await read(line, SICK, 0, 1)
+        # Each of the six before it, and itself, after as many tokens as may go in a row.
+        assert time() - asked_at <= 7 * (TURNS_IN_A_ROW + DEPTH) * gateway.delay_s
+        for token in crowd:
+            token.cancel()
+
+
+async def test_a_token_waits_for_what_is_under_way_and_for_nothing_else():
+    gateway = SimulatedGateway(serial_timeout_s=0.3)
+    # A full queue before it is the longest transaction, or a slave that is silent.
+    longest_s = max(DEPTH * gateway.delay_s, gateway.serial_timeout_s)
+    async with saturated(gateway) as line, asyncio.TaskGroup() as group:
+
+        async def ask_the_sick() -> None:
+            while True:
+                with suppress(NoAnswer, Resting):
+                    await read(line, SICK, 0, 1)
+                await asyncio.sleep(0.01)
+
+        sick = group.create_task(ask_the_sick())
+        for number in range(300):
+            await asyncio.sleep(0.0137 * number % 0.4)
+            gateway.sent.clear()
+            asked_at = time()
+            assert await read(line, TILL, number, 1, Urgency.TOKEN)
+            (sent_at,) = [at for at, unit, _ in gateway.sent if unit == TILL]
+            assert sent_at - asked_at <= longest_s + 1e-6
+        sick.cancel()
+
+
+async def test_a_token_waits_for_one_transaction_where_nothing_is_proved_yet():
+    gateway = SimulatedGateway()
+    line = a_line(gateway, in_flight=DEPTH)
+
+    async def read_alike(unit: int) -> None:
+        while True:
+            assert await read(line, unit, 7, 2)
+
+    async with asyncio.TaskGroup() as group:
+        readers = [group.create_task(read_alike(unit)) for unit in range(1, 7)]
+        for number in range(100):
+            await asyncio.sleep(0.0137 * number % 0.1)
+            gateway.sent.clear()
+            asked_at = time()
+            assert await read(line, TILL, number, 2, Urgency.TOKEN)
+            (sent_at,) = [at for at, unit, _ in gateway.sent if unit == TILL]
+            assert sent_at - asked_at <= gateway.delay_s + 1e-6
+        for reader in readers:
+            reader.cancel()
+    assert gateway.deepest == 1
