@@ -1,18 +1,19 @@
 """One read-out in mode C: sign on, change the speed, take all data (IEC 62056-21, annex A).
 
 The line is taken for the whole of it, because characters are 7E1 then, the speed changes in between
-and data messages name no meter. A meter that stays at its speed (mode A) is read as well; mode B is
-not spoken.
+and data messages name no meter. So it is bounded, in time and in bytes. A meter that stays at its
+speed (mode A) is read as well; mode B is not spoken.
 """
 
 from typing import TypeAlias
 
 from adapters.transport.address import SerialAddress
 from adapters.transport.exchange import Answer, Exchange
-from adapters.transport.line import Line, Run
+from adapters.transport.line import Line
 from headend.agenda import Urgency
 from headend.errors import Misconfigured, NoAnswer
 from protocols.iec62056_21.characters import (
+    ETX,
     LINE_END,
     STX,
     BlockCheck,
@@ -32,6 +33,11 @@ from protocols.iec62056_21.sign_on import (
 
 # 6.3.14: an answer begins within 1.5 s, and no two of its characters lie further apart.
 ANSWER_S = 1.5
+# A conversation ends after a minute, and whoever else is on the line waits for this one. At 300
+# baud these are 1500 characters, at 9600 more than any read-out has.
+READ_OUT_S = 50.0
+# An identification comes first: before it are an echo and noise, and not more.
+SIGN_ON_BYTES = 512
 # An identification names the maker and not the address: any of these meters may have sent it.
 KIN = "iec62056-21 "
 
@@ -50,15 +56,8 @@ async def read_out(
         if who.mode is Mode.B:
             raise Misconfigured(f"{station}: mode B, which is not spoken here")
         if data is None:
-            await _go_on(run, who)
-            data = await run.ask(_data(station, check))
+            data = await run.ask(_data(station, who, check), answered_at=who.speed)
         return who, data
-
-
-async def _go_on(run: Run, who: Identification) -> None:
-    await run.say(option_select(who.speed_character, Option.READ_OUT))
-    if who.speed is not None:
-        run.tune(baud=who.speed, bits=7, parity="E")
 
 
 def _sign_on(station: str, address: str, check: BlockCheck) -> Exchange[_SignedOn]:
@@ -71,17 +70,26 @@ def _sign_on(station: str, address: str, check: BlockCheck) -> Exchange[_SignedO
         kin=KIN,
         timeout_s=ANSWER_S,
         gap_s=ANSWER_S,
+        whole_s=READ_OUT_S,
+        ended=_signed_on_by,
     )
 
 
 def _signed_on(heard: bytes, check: BlockCheck) -> Answer[_SignedOn] | None:
     """Who is there; a meter of mode A goes on to tell its data unasked."""
-    found = _identified(heard)
+    found = _identified(heard[:SIGN_ON_BYTES])
     if found is None or found[0].mode is not Mode.A:
         return None if found is None else ((found[0], None), found[1])
     who, end = found
     told = _told(heard[end:], check)
     return None if told is None else ((who, told[0]), end + told[1])
+
+
+def _signed_on_by(heard: bytearray, since: int) -> bool:
+    if since < SIGN_ON_BYTES:
+        return True
+    found = _identified(bytes(heard[:SIGN_ON_BYTES]))
+    return found is not None and _told_by(heard, since, begins=found[1])
 
 
 def _identified(heard: bytes) -> Answer[Identification] | None:
@@ -101,17 +109,32 @@ def _identified(heard: bytes) -> Answer[Identification] | None:
     return None
 
 
-def _data(station: str, check: BlockCheck) -> Exchange[tuple[DataSet, ...]]:
+def _data(station: str, who: Identification, check: BlockCheck) -> Exchange[tuple[DataSet, ...]]:
     return Exchange(
         station=station,
-        request=b"",
+        request=option_select(who.speed_character, Option.READ_OUT),
         reply_bytes=MESSAGE_MAX_BYTES,
         answer=lambda heard: _told(heard, check),
         what=f"{station}, reading out",
         addressed=False,
         timeout_s=ANSWER_S,
         gap_s=ANSWER_S,
+        whole_s=READ_OUT_S,
+        ended=_told_by,
     )
+
+
+def _told_by(heard: bytearray, since: int, *, begins: int = 0) -> bool:
+    """Whether the first ETX with its block check was whole when this piece came, and not before."""
+    start = _first(heard, STX, begins)
+    end = -1 if start < 0 else _first(heard, ETX, start)
+    return max(0, since - 1) <= end < len(heard) - 1
+
+
+def _first(heard: bytearray, character: int, begins: int) -> int:
+    """Where it is, with a parity bit on top or without; -1: nowhere."""
+    places = (heard.find(character | top, begins) for top in (0, 0x80))
+    return min((place for place in places if place >= 0), default=-1)
 
 
 def _told(heard: bytes, check: BlockCheck) -> Answer[tuple[DataSet, ...]] | None:

@@ -36,7 +36,7 @@ class Garbled(Exception):
 
 def strip_echo(heard: bytearray, request: bytes) -> bool:
     """Take a request, and what came before it, out of what was heard; whether it was there."""
-    at = heard.find(request)
+    at = heard.find(request) if request else -1
     if at < 0:
         return False
     del heard[: at + len(request)]
@@ -45,6 +45,10 @@ def strip_echo(heard: bytearray, request: bytes) -> bool:
 
 def never(_: object) -> bool:
     return False
+
+
+def always(_: object, __: object) -> bool:
+    return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +61,10 @@ class Exchange(Generic[R]):
     is asked while it may still come. `kin` does the same for those stations only whose names begin
     so: their replies look alike and name nobody, while those of others cannot be mistaken. `absent`
     says of a value that it is a gateway's word that the slave is silent. `timeout_s` replaces the
-    learned time-out; with `gap_s` a reply of unknown length ends when nothing more has come for so
-    long.
+    learned time-out. A reply of unknown length has `gap_s` and `whole_s`: it is over when nothing
+    more has come for so long, and given up when all of it took so long. `ended` says whether what
+    came from a place on may have ended it: who has long replies spares looking through them again
+    with each piece.
     """
 
     station: str
@@ -73,6 +79,12 @@ class Exchange(Generic[R]):
     absent: Callable[[R], bool] = never
     timeout_s: float | None = None
     gap_s: float | None = None
+    whole_s: float | None = None
+    ended: Callable[[bytearray, int], bool] = always
+
+    def __post_init__(self) -> None:
+        assert self.request, "an answer is one to something"
+        assert (self.gap_s is None) == (self.whole_s is None), "nobody waits without a bound"
 
     def __str__(self) -> str:
         return str(self.what)

@@ -46,11 +46,19 @@ class Holds:
         alike = (hold for hold in self._holds.values() if hold.may_answer_for(station))
         return self._holds.get(station) or next(alike, None)
 
-    def take_late(self, heard: bytearray, *, now: float) -> tuple[Hold, int] | None:
-        """A late reply, taken out of what was heard, and its length; its slave is released."""
+    def take_late(
+        self, heard: bytearray, since: int, *, now: float, asked: str | None = None
+    ) -> tuple[Hold, int] | None:
+        """A late reply, taken out of what was heard, and its length; its slave is released.
+
+        New is what came from `since` on. Of the slave that is `asked` now no reply is late.
+        """
         for name, hold in self._holds.items():
-            if hold.sent_at <= now and (found := hold.exchange.answer(bytes(heard))):
+            if name == asked or hold.sent_at > now:
+                continue
+            start = max(0, since - hold.exchange.reply_bytes)
+            if found := hold.exchange.answer(bytes(heard[start:])):
                 del self._holds[name]
-                del heard[: found[1]]
+                del heard[: start + found[1]]
                 return hold, found[1]
         return None

@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
+from math import inf
 
 from adapters.transport.address import Address, SerialAddress, parse_address
 from adapters.transport.base import TransportLost
@@ -181,14 +182,16 @@ class Line:
             await asyncio.sleep(max(0.0, until - loop.time()))
             return
         try:
-            while await self._ear.more(until) and not self._late_reply_came():
+            while (came := await self._ear.more(until)) and not self._late_reply_came(came):
                 del self._ear.heard[:-BABBLE_BYTES]
         except TransportLost:
             await self._ear.drop()
 
-    def _late_reply_came(self) -> bool:
+    def _late_reply_came(self, came: int, *, asked: str | None = None) -> bool:
+        """With the last piece, of so many bytes."""
         now = asyncio.get_running_loop().time()
-        late = self._holds.take_late(self._ear.heard, now=now)
+        since = max(0, len(self._ear.heard) - came)
+        late = self._holds.take_late(self._ear.heard, since, now=now, asked=asked)
         if late is None:
             return False
         hold, count = late
@@ -198,7 +201,8 @@ class Line:
 
     # --- the exchange ---
 
-    async def _exchange(self, exchange: Exchange[R]) -> R:
+    async def _exchange(self, exchange: Exchange[R], *, then: SerialAddress | None = None) -> R:
+        """The answer comes at the speed `then`, if that is another."""
         loop = asyncio.get_running_loop()
         began_at = loop.time()
         try:
@@ -211,6 +215,9 @@ class Line:
         self.stations[exchange.station].requests += 1
         try:
             await self._ear.send(exchange.request)
+            if then is not None:
+                await asyncio.sleep(max(0.0, sent_at - loop.time()))
+                self._ear.tune(then)
             found = await self._answer(exchange, sent_at)
         except (TransportLost, TimeoutError) as exc:
             self._keep(exchange, b"", sent_at, "the connection was lost")
@@ -226,15 +233,6 @@ class Line:
         self._link.works()
         self._answered(exchange, found, began_at, sent_at)
         return found[0]
-
-    async def _say(self, data: bytes) -> None:
-        await self._ready()
-        try:
-            await self._ear.send(data)
-        except (TransportLost, TimeoutError) as exc:
-            await self._ear.drop()
-            raise NoAnswer(f"the connection was lost: {exc}") from exc
-        await asyncio.sleep(self._wire.takes_s(len(data)))
 
     async def _ready(self) -> None:
         """The line open, and silent for long enough; raises NotSent."""
@@ -257,8 +255,8 @@ class Line:
         """Wait for the silence before a frame; what comes meanwhile is late, or noise."""
         loop = asyncio.get_running_loop()
         patience = loop.time() + self.stations.ceiling_s
-        while await self._ear.silence():
-            self._late_reply_came()
+        while came := await self._ear.silence():
+            self._late_reply_came(came)
             del self._ear.heard[:-BABBLE_BYTES]
             if loop.time() > patience:
                 raise NotSent("the line is never silent: somebody else talks on it")
@@ -268,22 +266,36 @@ class Line:
         loop = asyncio.get_running_loop()
         timeout_s = exchange.timeout_s or self.stations.timeout_s(exchange.station)
         until = latest = sent_at + timeout_s + self._reply_s(exchange)
+        over = inf if exchange.whole_s is None else sent_at + exchange.whole_s
         heard, stripped = self._ear.heard, False
-        while await self._ear.more(until):
-            if not stripped and (self._echoes or not exchange.mirrored):
-                stripped = strip_echo(heard, exchange.request)
-                self._echoes |= stripped
-            if (found := exchange.answer(bytes(heard))) is not None:
+        while loop.time() < over and (came := await self._ear.more(min(until, over))):
+            stripped = stripped or self._take_off_echo(exchange)
+            since = max(0, len(heard) - came)
+            if exchange.ended(heard, since) and (found := exchange.answer(bytes(heard))):
                 return found
-            if len(heard) > max(BABBLE_BYTES, 2 * exchange.reply_bytes):
+            if len(heard) > exchange.reply_bytes + BABBLE_BYTES:
                 return None
-            self._late_reply_came()
-            if exchange.gap_s is not None:
-                until = loop.time() + exchange.gap_s
-            elif len(heard) >= SHORTEST_REPLY_BYTES and self._wire.character_s:
-                # It has spoken, and what it said is garbled: nothing better will follow.
-                until = min(latest, loop.time() + self._wire.silence_s + GAP_S)
+            self._late_reply_came(came, asked=exchange.station)
+            until = self._patience_until(exchange, latest)
         return None
+
+    def _take_off_echo(self, exchange: Exchange[R]) -> bool:
+        if (exchange.mirrored and not self._echoes) or len(self._ear.heard) > BABBLE_BYTES:
+            return False
+        stripped = strip_echo(self._ear.heard, exchange.request)
+        self._echoes |= stripped
+        return stripped
+
+    def _patience_until(self, exchange: Exchange[R], latest: float) -> float:
+        """How long more is waited for, after what was heard and is no reply."""
+        now = asyncio.get_running_loop().time()
+        if exchange.gap_s is not None:
+            return now + exchange.gap_s
+        if len(self._ear.heard) >= SHORTEST_REPLY_BYTES and self._wire.character_s:
+            # It has spoken, and what it said is garbled: nothing better will follow.
+            return min(latest, now + self._wire.silence_s + GAP_S)
+        # Nothing yet, or another's late reply: what it said says nothing of this one.
+        return latest
 
     def _hold(self, exchange: Exchange[R], sent_at: float) -> None:
         longest_s = exchange.timeout_s or self.stations.ceiling_s
@@ -324,7 +336,9 @@ class Line:
             return NoAnswer(f"{exchange}: no reply within {now - sent_at:.3g} s")
         self.stations.garbled(name, spent_s=now - began_at, now=now)
         self._keep(exchange, heard, sent_at, "no reply to it")
-        if len(heard) > BABBLE_BYTES:
+        if exchange.whole_s is not None and now - sent_at >= exchange.whole_s:
+            return NoAnswer(f"{exchange}: its answer has no end within {exchange.whole_s:g} s")
+        if len(heard) > exchange.reply_bytes + BABBLE_BYTES:
             return NoAnswer(f"{exchange}: the line babbles")
         return NoAnswer(f"{exchange}: {len(heard)} bytes came, but no reply to it")
 
@@ -348,17 +362,21 @@ class Run:
 
     def __init__(self, line: Line) -> None:
         self._line = line
+        self._speed = line._address
 
-    async def ask(self, exchange: Exchange[R]) -> R:
-        """Raises NotSent, NoAnswer; after the latter the run is over."""
-        return await self._line._exchange(exchange)
+    async def ask(self, exchange: Exchange[R], *, answered_at: int | None = None) -> R:
+        """`answered_at`: the speed in baud of its answer, and of the line from then on.
 
-    async def say(self, data: bytes) -> None:
-        """Send what nobody answers, and return when it is on the wire. Raises NotSent, NoAnswer."""
-        await self._line._say(data)
+        Raises NotSent, NoAnswer; after the latter the run is over.
+        """
+        if answered_at is None or not isinstance(self._speed, SerialAddress):
+            return await self._line._exchange(exchange)
+        self._speed = replace(self._speed, baud=answered_at)
+        return await self._line._exchange(exchange, then=self._speed)
 
     def tune(self, *, baud: int, bits: int = 8, parity: str = "N", stop: int = 1) -> None:
         """Another speed for the rest of the run; a network takes no notice."""
-        address = self._line._address
-        if isinstance(address, SerialAddress):
-            self._line._ear.tune(replace(address, baud=baud, bits=bits, parity=parity, stop=stop))
+        if isinstance(self._speed, SerialAddress):
+            speed = replace(self._speed, baud=baud, bits=bits, parity=parity, stop=stop)
+            self._line._ear.tune(speed)
+            self._speed = speed

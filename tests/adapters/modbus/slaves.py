@@ -153,12 +153,17 @@ async def tcp_slave(
 
 @asynccontextmanager
 async def serial_slave(
-    port: str, master: str, script: Script = promptly, *, settings: str = "baud=115200"
+    port: str,
+    master: str,
+    script: Script = promptly,
+    *,
+    settings: str = "baud=115200",
+    length: Callable[[bytes], int] = request_bytes,
 ) -> AsyncIterator[Slave]:
     """A slave at one end of a serial line; `url` is that of the other end."""
     slave = Slave(f"serial://{master}?{settings}")
     descriptor = os.open(port, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
-    feed = _Feed(slave, script, request_bytes)
+    feed = _Feed(slave, script, length)
     loop = asyncio.get_running_loop()
     is_open = True
 

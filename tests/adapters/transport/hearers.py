@@ -49,8 +49,6 @@ class Hearers:
         return piece
 
     async def write(self, data: bytes, *, timeout: float) -> None:
-        if not data:
-            return
         self.sent.append(data)
         for station in self.stations:
             if (said := station.hear(data)) is not None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 
@@ -10,7 +11,7 @@ from adapters.modbus.line import ModbusLine
 from adapters.simulators.modbus_units import ModbusUnit
 from adapters.simulators.sdm_registers import EnergyMeter, SdmRegisters
 from adapters.simulators.stations import Habits, Manners, ModbusStation
-from adapters.transport.exchange import Exchange
+from adapters.transport.exchange import Exchange, strip_echo
 from headend.agenda import TURNS_IN_A_ROW, Urgency
 from headend.delays import ENOUGH
 from headend.errors import NoAnswer, NotSent, Resting
@@ -155,6 +156,17 @@ async def test_a_late_reply_is_no_answer_and_holds_nobody_else():
         assert of(one, "A").late_replies == 1
 
 
+async def test_a_late_reply_of_another_leaves_a_slave_all_of_its_time():
+    async with wires("AB") as one:
+        # Its late reply comes in two pieces, of which the first is no reply yet.
+        one.toys["A"].delays, one.toys["A"].wakes = [0.35], b"\xfe" * 6
+        one.toys["B"].delays = [0.2]
+        with pytest.raises(NoAnswer):
+            await one.ask("A", 1)
+        assert await one.ask("B", 2) == 2
+        assert (of(one, "A").late_replies, of(one, "B").misfits) == (1, 0)
+
+
 async def test_where_a_reply_has_no_name_everybody_waits_for_it():
     async with wires("AB") as one:
         one.toys["A"].delays = [0.7]
@@ -180,6 +192,76 @@ async def test_no_wrong_value_in_2000_reads_of_a_bad_line():
     assert wrong == 0
     assert 300 < lost < 1500
     assert one.medium.heard.flips > 20
+
+
+# --- long replies --------------------------------------------------------------------------------
+
+
+class Talker:
+    """Says nothing that is an answer, a byte every `every_s`, as often as `times`."""
+
+    def __init__(self, wires: Wires, *, every_s: float, times: int = 1 << 30) -> None:
+        self._wires = wires
+        self._every_s = every_s
+        self._times = times
+
+    def hear(self, frame: bytes) -> tuple[float, bytes] | None:
+        if frame[:2] == b"?L":
+            asyncio.get_running_loop().call_later(self._every_s, self._drip, self._times)
+        return None
+
+    def _drip(self, times: int) -> None:
+        if times:
+            self._wires.medium.say(b"x")
+            asyncio.get_running_loop().call_later(self._every_s, self._drip, times - 1)
+
+
+def asking_long() -> Exchange[int]:
+    return asking("L", 7, gap_s=1.5, whole_s=20.0, timeout_s=1.5)
+
+
+async def test_a_reply_without_an_end_holds_the_line_for_a_bounded_time():
+    async with wires("A") as one:
+        one.medium.stations.append(Talker(one, every_s=1.0, times=25))
+        with pytest.raises(NoAnswer, match="no end within 20 s"):
+            await one.line.ask(asking_long())
+        assert time() < 21
+        await asyncio.sleep(10)
+        assert await one.ask("A") == 7
+
+
+async def test_a_reply_without_an_end_is_kept_up_to_a_bound():
+    async with wires("A") as one:
+        one.medium.stations.append(Talker(one, every_s=0.005, times=2000))
+        with pytest.raises(NoAnswer, match="babbles"):
+            await one.line.ask(asking_long())
+        assert len(one.line._ear.heard) < 1100
+
+
+async def test_a_long_reply_is_looked_through_once():
+    looked: list[int] = []
+    async with wires("A") as one:
+        one.medium.stations.append(Talker(one, every_s=0.01, times=500))
+
+        def answer(heard: bytes) -> tuple[int, int] | None:
+            looked.append(len(heard))
+            return (len(heard), 400) if b"x" * 400 in heard else None
+
+        once = replace(
+            asking_long(), answer=answer, ended=lambda heard, since: since < 400 <= len(heard)
+        )
+        assert await one.line.ask(once) >= 400
+    assert len(looked) == 1
+
+
+def test_no_exchange_is_without_a_bound_or_a_question():
+    with pytest.raises(AssertionError, match="bound"):
+        asking("A", gap_s=1.5)
+    with pytest.raises(AssertionError, match="answer"):
+        replace(asking("A"), request=b"")
+    heard = bytearray(b"said at once")
+    assert not strip_echo(heard, b"")
+    assert heard == b"said at once"
 
 
 # --- silent slaves -------------------------------------------------------------------------------

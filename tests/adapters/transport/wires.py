@@ -42,11 +42,15 @@ def summed(frame: bytes) -> bytes:
 
 @dataclass
 class Toy:
-    """A meter of the toy dialect; `delays` are those of its next answers, then `delay_s`."""
+    """A meter of the toy dialect; `delays` are those of its next answers, then `delay_s`.
+
+    `wakes` goes before each answer.
+    """
 
     letter: str
     delay_s: float = 0.02
     silent: bool = False
+    wakes: bytes = b""
     delays: list[float] = field(default_factory=list)
     asked: list[bytes] = field(default_factory=list)
 
@@ -57,7 +61,7 @@ class Toy:
         if self.silent:
             return None
         delay_s = self.delays.pop(0) if self.delays else self.delay_s
-        return delay_s, summed(b"!" + self.letter.encode() + frame[2:3] * 2)
+        return delay_s, self.wakes + summed(b"!" + self.letter.encode() + frame[2:3] * 2)
 
 
 def asking(letter: str, what: int = 7, **more: object) -> Exchange[int]:
