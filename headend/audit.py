@@ -28,6 +28,7 @@ class AuditAction(StrEnum):
     ORDERED = "ordered"
     ORDER_REFUSED = "order_refused"
     ORDER_ENDED = "order_ended"
+    ORDER_SETTLED = "order_settled"  # a person told what became of one in doubt
     CAP_REACHED = "cap_reached"
     APPROVAL_ASKED = "approval_asked"
     APPROVED = "approved"

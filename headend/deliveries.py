@@ -79,6 +79,7 @@ class Fact(StrEnum):
     KEY_MISMATCH = "key_mismatch"
     ASK_AGAIN = "ask_again"
     WITHDRAWN = "withdrawn"
+    NOT_AS_ORDERED = "not_as_ordered"
 
 
 @unique
@@ -91,6 +92,10 @@ class Confirmation(StrEnum):
     USED = "used"
     READ_BACK = "read_back"
     PERSON = "person"
+
+
+# UNRESOLVED by one of these it waits for nobody: a person gave it up, or the meter has told.
+CLOSED_BY = frozenset({Fact.WITHDRAWN, Fact.NOT_AS_ORDERED})
 
 
 class _To(Enum):
@@ -134,6 +139,10 @@ NEXT: Mapping[tuple[DeliveryState, Fact], _Target] = {
     (_W, Fact.WITHDRAWN): _To.LOST,
     (_U, Fact.WITHDRAWN): _To.LOST,
     (DeliveryState.UNRESOLVED, Fact.WITHDRAWN): DeliveryState.UNRESOLVED,
+    # Looked at when nothing could be under way any more: it was not done, or is undone by now.
+    (_S, Fact.NOT_AS_ORDERED): _To.LOST,
+    (_U, Fact.NOT_AS_ORDERED): _To.LOST,
+    (DeliveryState.UNRESOLVED, Fact.NOT_AS_ORDERED): DeliveryState.UNRESOLVED,
 }
 
 
@@ -358,43 +367,3 @@ def retry_at(
     assert 0.0 <= spread < 1.0
     wait_s = min(first_s * 2.0 ** min(attempts - 1, 16), longest_s)
     return now + timedelta(seconds=wait_s * (0.5 + spread / 2))
-
-
-@dataclass(frozen=True, slots=True)
-class Send:
-    """Send it by remote, now."""
-
-
-@dataclass(frozen=True, slots=True)
-class HandOver:
-    """Give it to a person, now."""
-
-    method: DeliveryMethod
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """Nothing to do before then."""
-
-    until: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Expire:
-    """The deadline has passed."""
-
-
-Step: TypeAlias = Send | HandOver | Wait | Expire
-
-
-def plan(delivery: Delivery, *, now: datetime) -> Step:
-    """Say what to do next; do nothing. The worker acts, `after` records."""
-    if now >= delivery.deadline:
-        return Expire()
-    hand = delivery.next_hand_over()
-    if hand is not None and now >= delivery.hand_over_at:
-        return HandOver(hand)
-    sending = delivery.state is DeliveryState.SENDING
-    if delivery.by_remote and not sending and now >= delivery.not_before:
-        return Send()
-    return Wait(delivery.next_moment)

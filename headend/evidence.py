@@ -30,13 +30,17 @@ class EvidenceKind(StrEnum):
     TOKEN_LOG = "token_log"  # asked, without entering anything
     EVENT = "event"  # told unasked
     CREDIT_REGISTER = "credit_register"
+    SUPPLY = "supply"  # how the meter's supply stands after an order of it
     SILENCE = "silence"
     PERSON = "person"
 
 
 @unique
 class Says(StrEnum):
-    """What it says of our token; `booked`: the back-office has put its books right."""
+    """What it says of our token or order.
+
+    `booked`: the back-office has put its books right; `withdrawn`: nobody wants it any more.
+    """
 
     TAKEN = "taken"
     REFUSED = "refused"
@@ -45,6 +49,7 @@ class Says(StrEnum):
     NOT_SEEN = "not_seen"
     NO_ANSWER = "no_answer"
     BOOKED = "booked"
+    WITHDRAWN = "withdrawn"
 
 
 @unique
@@ -143,9 +148,10 @@ _MAY_REFUSE = frozenset({EvidenceKind.ECHO, EvidenceKind.TOKEN_LOG})
 def _fresh(evidence: Evidence, doubt: Doubt) -> bool:
     if evidence.stored:
         return False
-    # That it is not there says something only when nothing can come after the question.
+    # That it is not there says something only when nothing can come after the question; a supply
+    # that stands as ordered may have stood so before the order left.
     absent = evidence.says in _ABSENT
-    since = doubt.last if absent else doubt.since
+    since = doubt.last if absent or evidence.kind is EvidenceKind.SUPPLY else doubt.since
     if evidence.asked_at is not None:
         return evidence.asked_at >= since
     if absent and evidence.kind is not EvidenceKind.PERSON:
@@ -251,6 +257,7 @@ _STRENGTH = {
     EvidenceKind.TOKEN_LOG: 4,
     EvidenceKind.EVENT: 3,
     EvidenceKind.CREDIT_REGISTER: 2,
+    EvidenceKind.SUPPLY: 2,
     EvidenceKind.PERSON: 1,
     EvidenceKind.SILENCE: 0,
 }
@@ -266,13 +273,14 @@ CONFIRMATIONS = {
     EvidenceKind.TOKEN_LOG: Confirmation.TOKEN_LOG,
     EvidenceKind.EVENT: Confirmation.TOKEN_LOG,
     EvidenceKind.CREDIT_REGISTER: Confirmation.CREDIT_REGISTER,
+    EvidenceKind.SUPPLY: Confirmation.READ_BACK,
     EvidenceKind.PERSON: Confirmation.PERSON,
 }
 
 
-def in_words(verdict: Verdict) -> str:
-    """A sentence for the call centre."""
-    text = _WORDS[verdict.finding]
+def in_words(verdict: Verdict, *, order: bool = False) -> str:
+    """A sentence for the call centre; `order`: of a command that carries no token."""
+    text = (_WORDS | _WORDS_OF_ORDERS if order else _WORDS)[verdict.finding]
     if verdict.reason is not None:
         text += f" ({verdict.reason.name.lower()})"
     source = verdict.rests_on
@@ -291,11 +299,18 @@ _WORDS = {
     Finding.UNREACHABLE: "The meter has not answered since",
     Finding.UNKNOWN: "Nothing tells yet whether the meter took the token",
 }
+_WORDS_OF_ORDERS = {
+    Finding.TAKEN_REMOTELY: "The meter stands as ordered",
+    Finding.REFUSED: "The meter refused the order",
+    Finding.NOT_SEEN: "The meter does not stand as ordered",
+    Finding.UNKNOWN: "Nothing tells yet whether the meter carried the order out",
+}
 _SOURCES = {
     EvidenceKind.ECHO: "its answer to the entry",
     EvidenceKind.TOKEN_LOG: "its token log, asked for",
     EvidenceKind.EVENT: "its own report",
     EvidenceKind.CREDIT_REGISTER: "its credit and consumption registers",
+    EvidenceKind.SUPPLY: "its supply, asked for",
     EvidenceKind.SILENCE: "asked in vain",
     EvidenceKind.PERSON: "said by",
 }

@@ -10,15 +10,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from headend.announcing import delivery_news
-from headend.deliveries import (
-    Delivery,
-    DeliveryMethod,
-    DeliveryState,
-    Expire,
-    Fact,
-    HandOver,
-    plan,
-)
+from headend.deliveries import Delivery, DeliveryMethod, DeliveryState, Fact
 from headend.errors import NotSent
 from headend.messages import sent_message
 from headend.notes import note_of, reveal_set
@@ -26,6 +18,7 @@ from headend.outbox import announce
 from headend.outcomes import Outcome, attempt_of, write_outcome
 from headend.ports import Chance, Clock, Dispatch, Handover, Note
 from headend.rounds import Rounds
+from headend.steps import Expire, HandOver, plan
 from headend.store import Store, Transaction
 
 # Gateways and mail servers are slow; a claim outlives the slowest of them.

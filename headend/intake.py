@@ -25,6 +25,7 @@ from headend.register_words import register_word
 from headend.registers import believable_before
 from headend.store import Store, Transaction
 from headend.supply import Supply
+from headend.supply_orders import supply_told
 from headend.tokens import Token, TokenOutcome
 
 # A meter that talks every second but never answers commands is not tried every second.
@@ -92,6 +93,11 @@ class Intake:
             await _look_instead(tx, report, now=now)
         elif report.supply is not None:
             await _supply_seen(tx, report.supply, report, now=now)
+            if report.asked_at is not None:
+                # What is told unasked may have left the meter before the order reached it.
+                await supply_told(
+                    tx, report.drn, report.tenant, report.supply, asked_at=report.asked_at, now=now
+                )
         if report.readings:
             await self._register_seen(tx, meter, report, now=now)
         if report.alive and not report.tokens:

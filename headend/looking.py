@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from headend.agenda import Urgency
 from headend.commands import EnterToken, Manage
-from headend.deliveries import OPEN_STATES, Delivery, DeliveryState
+from headend.deliveries import CLOSED_BY, OPEN_STATES, Delivery, DeliveryState
 from headend.errors import Misconfigured, Resting, WireError
 from headend.events import MeterEvent
 from headend.logbooks import NOTHING, Known, new_events, not_believed, past_days
@@ -36,7 +36,7 @@ async def looking_since(tx: Transaction, tenant: TenantId, drn: Drn) -> datetime
             moments.append(delivery.confirmed_at)
     unresolved = frozenset({DeliveryState.UNRESOLVED})
     stuck = await tx.deliveries.of_meter(tenant, drn, states=unresolved)
-    moments += [delivery.changed_at for delivery in stuck]
+    moments += [one.changed_at for one in stuck if one.stopped_by not in CLOSED_BY]
     return max(moments, default=None)
 
 

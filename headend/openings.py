@@ -1,6 +1,6 @@
 """Openings: when supply may be opened at a usage point; asked at the order and before sending."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from headend.commands import SetSupply
@@ -12,9 +12,12 @@ from headend.outcomes import Outcome
 from headend.refusals import OrderRefused, OutsideHours, SupplyProtected
 from headend.store import Transaction
 from headend.supply import SupplyAction, SupplyReason
+from headend.supply_orders import overtaken
 
 # An opening that is held is looked at again after this.
 HELD_FOR = timedelta(minutes=1)
+# One that may be in the meter is not left unseen until the hours begin.
+DOUBT_LOOKED_AT_EVERY = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +49,25 @@ async def judge_opening(
 async def not_now(
     tx: Transaction, delivery: Delivery, order: SetSupply, meter: Meter, *, now: datetime
 ) -> Outcome | None:
-    """Opening is looked at once more just before sending: a payment or a protection stops it.
+    """A supply order is looked at once more just before sending: a newer order stops it.
 
-    Outside the hours, and while its kind is held, it waits. One in doubt is stopped in the
-    same way, but the meter is looked at first.
+    Opening is stopped by a payment or a protection as well; outside the hours, and while its kind
+    is held, it waits. One in doubt is stopped in the same way, but the meter is looked at first,
+    and now and then while it waits.
     """
+    if await overtaken(tx, delivery):
+        return Outcome(fact=Fact.UNWANTED, detail="a newer order came")
     if order.action is not SupplyAction.OPEN:
         return None
+    stopped = await _opening_stopped(tx, delivery, order, meter, now=now)
+    if stopped is None or stopped.until is None or not delivery.maybe_taken:
+        return stopped
+    return replace(stopped, until=min(stopped.until, now + DOUBT_LOOKED_AT_EVERY))
+
+
+async def _opening_stopped(
+    tx: Transaction, delivery: Delivery, order: SetSupply, meter: Meter, *, now: datetime
+) -> Outcome | None:
     if order.reason is SupplyReason.NON_PAYMENT and await tx.recharges.issued_since(
         delivery.tenant, delivery.drn, delivery.created_at
     ):

@@ -22,7 +22,7 @@ from headend.errors import (
     Unsupported,
     WireError,
 )
-from headend.evidence import Evidence, EvidenceKind, Says
+from headend.evidence import Evidence, EvidenceKind, Says, doubt_of
 from headend.meters import Capability, StsConfiguration
 from headend.outcomes import Outcome
 from headend.ports import Clock, Driver, Session
@@ -32,6 +32,7 @@ from headend.rekeying import Doubt, after_change, before_change, enter_set, held
 from headend.store import Leased
 from headend.supply import Supply, as_ordered
 from headend.tokens import Token, TokenOutcome, TokenResult, TokenState
+from headend.worklist import QUIET
 
 
 @dataclass(slots=True)
@@ -121,7 +122,8 @@ async def perform(
                         session, leased, change, can, doubt=doubt, attempting=attempting
                     )
                 case SetSupply() as order:
-                    return await _set_supply(session, leased, order, sold, attempting)
+                    settled = await _settled(session, leased, order, sold, now=clock.now())
+                    return settled or await _set_supply(session, leased, order, attempting)
                 case SetClock():
                     attempting.acted = True
                     await session.set_clock(clock.now())
@@ -307,15 +309,26 @@ async def _look_at_supply(session: Session, can: Capability) -> Supply | None:
         return None
 
 
+async def _settled(
+    session: Session, leased: Leased, order: SetSupply, sold: Sold, *, now: datetime
+) -> Outcome | None:
+    """What a look at the supply settles of an order in doubt; None: it is sent (again)."""
+    if not leased.delivery.maybe_taken:
+        return None
+    seen = await session.supply()
+    if as_ordered(seen, order.action):
+        return Outcome(fact=Fact.SEEN, by=Confirmation.READ_BACK, supply=seen)
+    if sold.stopped is None:
+        return None
+    unwanted = sold.stopped.fact is Fact.UNWANTED
+    if unwanted and now >= doubt_of(leased.delivery).last + QUIET:
+        return Outcome(fact=Fact.NOT_AS_ORDERED, supply=seen, detail=sold.stopped.detail)
+    return replace(sold.stopped, supply=seen)
+
+
 async def _set_supply(
-    session: Session, leased: Leased, order: SetSupply, sold: Sold, attempting: Attempting
+    session: Session, leased: Leased, order: SetSupply, attempting: Attempting
 ) -> Outcome:
-    if leased.delivery.maybe_taken:
-        seen = await session.supply()
-        if as_ordered(seen, order.action):
-            return Outcome(fact=Fact.SEEN, by=Confirmation.READ_BACK, supply=seen)
-        if sold.stopped is not None:
-            return replace(sold.stopped, supply=seen)
     attempting.acted = True
     await session.set_supply(order, order_id=leased.delivery.id)
     # Whatever breaks from here on, the meter has the order.

@@ -20,7 +20,7 @@ from headend.api_keys import ApiKeys
 from headend.approvals import Approvals
 from headend.attempts import Attempt
 from headend.audit import Audit
-from headend.commands import ChangeKey, Manage
+from headend.commands import ChangeKey, Manage, SetSupply
 from headend.compensations import Compensations
 from headend.dangers import CapRules, DangerousOrders
 from headend.darkness import PaidSales
@@ -233,7 +233,7 @@ class Deliveries(Protocol):
         self,
         tenant: TenantId,
         drn: Drn,
-        kind: type[ChangeKey] | type[Manage],
+        kind: type[ChangeKey] | type[Manage] | type[SetSupply],
         *,
         states: frozenset[DeliveryState],
     ) -> Sequence[Delivery]:

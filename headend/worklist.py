@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum, unique
 from typing import Protocol
 
-from headend.commands import EnterToken, Manage
-from headend.deliveries import Delivery, DeliveryState, Fact
+from headend.commands import TOKEN_COMMANDS, EnterToken, Manage
+from headend.deliveries import CLOSED_BY, Delivery, DeliveryState, Fact
 from headend.evidence import Doubt, Evidence, EvidenceKind, Finding, Says, classify, doubt_of
 from headend.meters import TenantId
 from headend.pages import Cursor, Page
@@ -43,6 +43,7 @@ class Way(StrEnum):
     ASK_AGAIN = "ask_again"
     CONFIRM_TAKEN = "confirm_taken"
     CONFIRM_NOT_TAKEN = "confirm_not_taken"
+    WITHDRAW = "withdraw"
     REVERSE = "reverse"
     BOOK = "book"
 
@@ -84,6 +85,8 @@ class Work:
                 return (Way.BOOK,)
             case WorkCause.NEVER_SENT:
                 return (Way.REVERSE,)
+        if self.of_order:
+            return (Way.CONFIRM_TAKEN, Way.CONFIRM_NOT_TAKEN, Way.WITHDRAW)
         found = []
         if isinstance(self.delivery.command, EnterToken | Manage):
             found.append(Way.ASK_AGAIN)
@@ -92,6 +95,17 @@ class Work:
         if self.recharge is not None and proved_unused(self, now=now):
             found.append(Way.REVERSE)
         return found
+
+    @property
+    def of_order(self) -> bool:
+        """It carries no token: supply, clock or credit parameters."""
+        return not isinstance(self.delivery.command, TOKEN_COMMANDS)
+
+    @property
+    def may_be_withdrawn(self) -> bool:
+        """An order in doubt, also one that would still be tried again."""
+        doubtful = self.delivery.state in (DeliveryState.UNCERTAIN, DeliveryState.UNRESOLVED)
+        return self.of_order and doubtful and self.delivery.stopped_by not in CLOSED_BY
 
     @property
     def refused_by_meter(self) -> bool:
@@ -190,6 +204,7 @@ class WorkList(Protocol):
     async def page(self, tenant: TenantId, cursor: Cursor) -> Page[Delivery]:
         """Oldest first (by creation).
 
-        UNRESOLVED deliveries whose sale is neither reversed nor replaced, those of FAILED sales,
-        and those that are DONE though their sale was reversed; none that a person has booked.
+        UNRESOLVED deliveries whose sale is neither reversed nor replaced, without those that
+        CLOSED_BY names; those of FAILED sales, and those that are DONE though their sale was
+        reversed; none that a person has booked.
         """

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from headend.announcing import delivery_news
-from headend.deliveries import Delivery, DeliveryState
+from headend.deliveries import CLOSED_BY, Delivery, DeliveryState, Fact
 from headend.evidence import KEPT, Says
 from headend.meters import BusName, TenantId
 from headend.outbox import announce
@@ -13,6 +13,7 @@ from headend.ports import Chance, Clock
 from headend.proving import weigh_in
 from headend.races import lost_races_again
 from headend.refusals import MeterSaysOtherwise, NotOnTheWorkList, TooMuchSaid, UnknownDelivery
+from headend.settling import settle_order
 from headend.store import Store, Transaction
 from headend.tokens import TokenState
 from headend.worklist import Work, WorkCause, handed_again, word_of
@@ -45,6 +46,10 @@ class WorkListDesk:
         now = self._clock.now()
         async with self._store.begin() as tx:
             work = await _open_work(tx, tenant, ident)
+            if work.of_order:
+                return await settle_order(
+                    tx, work, Says.TAKEN, Fact.SEEN, by=by, note=note, now=now
+                )
             if work.refused_by_meter:
                 raise MeterSaysOtherwise("the meter itself refused a token of it", field="id")
             for token in work.waiting:
@@ -60,11 +65,15 @@ class WorkListDesk:
     async def say_not_taken(self, tenant: TenantId, ident: str, *, by: str, note: str) -> Delivery:
         """A person has seen that the meter did not take it: the same digits are handed over again.
 
+        An order without tokens is closed and nothing is sent: whoever still wants it orders anew.
         Raises UnknownDelivery, NotOnTheWorkList, MeterSaysOtherwise, TooMuchSaid.
         """
         now = self._clock.now()
         async with self._store.begin() as tx:
             work = await _open_work(tx, tenant, ident)
+            if work.of_order:
+                fact = Fact.NOT_AS_ORDERED
+                return await settle_order(tx, work, Says.NOT_SEEN, fact, by=by, note=note, now=now)
             if work.refused_by_meter:
                 raise MeterSaysOtherwise(
                     "the meter refused these digits and will not take them from a keypad either;"
@@ -82,6 +91,22 @@ class WorkListDesk:
         if again.bus is not None:
             self._wake(again.bus)
         return again
+
+    @lost_races_again
+    async def withdraw(self, tenant: TenantId, ident: str, *, by: str, note: str) -> Delivery:
+        """Nobody wants an order in doubt any more, nor asks what became of it; nothing is sent.
+
+        Raises UnknownDelivery, NotOnTheWorkList (tokens too: they stay valid), TooMuchSaid.
+        """
+        now = self._clock.now()
+        async with self._store.begin() as tx:
+            work = await work_of(tx, await _found(tx, tenant, ident))
+            if not work.may_be_withdrawn:
+                raise NotOnTheWorkList(
+                    "only supply, clock and credit parameters whose outcome is in doubt", field="id"
+                )
+            says, fact = Says.WITHDRAWN, Fact.WITHDRAWN
+            return await settle_order(tx, work, says, fact, by=by, note=note, now=now)
 
     @lost_races_again
     async def book(self, tenant: TenantId, ident: str, *, by: str, note: str) -> Delivery:
@@ -125,6 +150,7 @@ async def _open_work(tx: Transaction, tenant: TenantId, ident: str) -> Work:
     delivery = await _found(tx, tenant, ident)
     work = await work_of(tx, delivery)
     dead = any(token.state is TokenState.DEAD for token in work.tokens)
-    if delivery.state is not DeliveryState.UNRESOLVED or dead or not work.tokens:
+    closed = delivery.stopped_by in CLOSED_BY
+    if delivery.state is not DeliveryState.UNRESOLVED or dead or closed:
         raise NotOnTheWorkList(f"delivery {ident} is {delivery.state}", field="id")
     return work

@@ -7,7 +7,7 @@ from typing import Any
 
 from adapters.store.cursors import read_cursor, write_cursor
 from headend.darkness import Dark, Darkness, PaidSale
-from headend.deliveries import Delivery, DeliveryState
+from headend.deliveries import CLOSED_BY, Delivery, DeliveryState
 from headend.evidence import KEPT, Evidence, Says
 from headend.meters import TenantId
 from headend.pages import Cursor, Page
@@ -75,7 +75,8 @@ class MemoryWorkList:
         state = sale.state if sale else None
         match delivery.state:
             case DeliveryState.UNRESOLVED:
-                return state not in (RechargeState.REVERSED, RechargeState.REPLACED)
+                undone = (RechargeState.REVERSED, RechargeState.REPLACED)
+                return state not in undone and delivery.stopped_by not in CLOSED_BY
             case DeliveryState.FAILED:
                 return state is RechargeState.FAILED
             case DeliveryState.DONE:

@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 from adapters.store.cursors import read_cursor, write_cursor
 from headend.api_keys import ApiKey
 from headend.attempts import Attempt
-from headend.commands import ChangeKey, Manage
+from headend.commands import ChangeKey, Manage, SetSupply
 from headend.darkness import PAID_STATES
 from headend.deliveries import OPEN_STATES, Delivery, DeliveryMethod, DeliveryState, Fact
 from headend.errors import Stale
@@ -694,7 +694,7 @@ class MemoryDeliveries:
         self,
         tenant: TenantId,
         drn: Drn,
-        kind: type[ChangeKey] | type[Manage],
+        kind: type[ChangeKey] | type[Manage] | type[SetSupply],
         *,
         states: frozenset[DeliveryState],
     ) -> Sequence[Delivery]:

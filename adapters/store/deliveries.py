@@ -27,7 +27,7 @@ from adapters.store.statements import Parameters, Statements
 from adapters.store.tables import SENDABLE_STATES, deliveries, meters, tokens
 from adapters.store.tokens import token_of
 from adapters.store.turns import first_of_its_meter, unhindered, waits_for
-from headend.commands import TOKEN_COMMANDS, ChangeKey, Manage
+from headend.commands import TOKEN_COMMANDS, ChangeKey, Manage, SetSupply
 from headend.deliveries import OPEN_STATES, Delivery, DeliveryState
 from headend.errors import Stale
 from headend.meters import BusName, Drn, TenantId
@@ -282,7 +282,7 @@ class SqlDeliveries:
         self,
         tenant: TenantId,
         drn: Drn,
-        kind: type[ChangeKey] | type[Manage],
+        kind: type[ChangeKey] | type[Manage] | type[SetSupply],
         *,
         states: frozenset[DeliveryState],
     ) -> Sequence[Delivery]:

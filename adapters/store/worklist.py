@@ -10,7 +10,7 @@ from adapters.store.delivery_rows import delivery_of
 from adapters.store.evidence_tables import evidence
 from adapters.store.statements import Statements
 from adapters.store.tables import deliveries, recharges
-from headend.deliveries import Delivery, DeliveryState
+from headend.deliveries import CLOSED_BY, Delivery, DeliveryState
 from headend.evidence import Says
 from headend.meters import TenantId
 from headend.pages import Cursor, Page
@@ -40,7 +40,11 @@ def _stands(state: DeliveryState) -> ColumnElement[bool]:
 def _waits(tenant: TenantId) -> ColumnElement[bool]:
     closed = _of_sales(tenant, RechargeState.REVERSED, RechargeState.REPLACED)
     return or_(
-        and_(_stands(DeliveryState.UNRESOLVED), or_(_c.recharge_id.is_(None), ~closed)),
+        and_(
+            _stands(DeliveryState.UNRESOLVED),
+            or_(_c.recharge_id.is_(None), ~closed),
+            or_(_c.stopped_by.is_(None), _c.stopped_by.not_in(literals(CLOSED_BY))),
+        ),
         and_(_stands(DeliveryState.FAILED), _of_sales(tenant, RechargeState.FAILED)),
         and_(_stands(DeliveryState.DONE), _of_sales(tenant, RechargeState.REVERSED)),
     )

@@ -60,7 +60,7 @@ def taken(
     url: Url = DEFAULT_URL,
     as_json: AsJson = False,
 ) -> None:
-    """Say that a person read the meter, and it took the token."""
+    """Say that a person read the meter, and it took the token or carried the order out."""
     _say(url, key, ident, "taken", seen_by, note=note, as_json=as_json)
 
 
@@ -76,8 +76,24 @@ def not_taken(
     url: Url = DEFAULT_URL,
     as_json: AsJson = False,
 ) -> None:
-    """Say that it did not take it: the same digits go to the customer once more."""
+    """Say that it did not take it: the same digits go to the customer once more, an order ends."""
     _say(url, key, ident, "not-taken", seen_by, note=note, as_json=as_json)
+
+
+@group.command(
+    "withdrawn", epilog='Example: headend worklist withdrawn supply-1 --seen-by "K. Otieno"'
+)
+def withdrawn(
+    ident: Ident,
+    seen_by: SeenBy,
+    *,
+    key: Key,
+    note: Note = "",
+    url: Url = DEFAULT_URL,
+    as_json: AsJson = False,
+) -> None:
+    """Say that nobody wants an order of supply, clock or credit parameters in doubt any more."""
+    _say(url, key, ident, "withdrawn", seen_by, note=note, as_json=as_json)
 
 
 @group.command("booked", epilog='Example: headend worklist booked 01JN0001 --seen-by "A. Diallo"')

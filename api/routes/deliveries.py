@@ -252,7 +252,7 @@ async def confirm_delivery(
     """For key changes (scope `keys`) and engineering tokens (scope `engineering`) that were handed
     over. A key change so confirmed is written down as the meter's new key.
     """
-    await _require_scope(desks, caller, id)
+    await require_ordering_scope(desks, caller, id)
     by = f"{body.seen_by} (key {caller.id})"
     await desks.writes.finish(desks.keys.confirm(caller.tenant, id, by=by))
     return DeliveryTold.of(await delivery_story(desks.store, caller.tenant, id))
@@ -283,12 +283,13 @@ async def ask_again(id: IdentPath, caller: Orderer, desks: Desks) -> DeliveryTol
     """Needs the scope that ordered it: `recharge`, `keys` or `engineering`. One that is not
     `unresolved` is told as it is.
     """
-    await _require_scope(desks, caller, id)
+    await require_ordering_scope(desks, caller, id)
     await desks.writes.finish(desks.keys.ask_again(caller.tenant, id))
     return DeliveryTold.of(await delivery_story(desks.store, caller.tenant, id))
 
 
-async def _require_scope(desks: HeadEnd, caller: ApiKey, id: str) -> None:
+async def require_ordering_scope(desks: HeadEnd, caller: ApiKey, id: str) -> None:
+    """The caller has the scope that such a command is ordered with; raises ScopeMissing."""
     story = await delivery_story(desks.store, caller.tenant, id)
     require_scopes(caller, _scope_of(story.delivery.command))
 
@@ -304,7 +305,7 @@ def _scope_of(command: Command) -> Scope:
             return Scope.ENGINEERING
         case SetClock():
             return Scope.METERS
-        case SetSupply():
-            return Scope.SUPPLY
+        case SetSupply(action=action):
+            return Scope.DISCONNECT if action is SupplyAction.OPEN else Scope.SUPPLY
         case _:
             assert_never(command)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from api.routes.forms import Told, grows
 from api.routes.token_answer import ResultTold
+from headend.commands import TOKEN_COMMANDS
 from headend.deliveries import Delivery
 from headend.evidence import (
     Doubt,
@@ -65,7 +66,10 @@ class EvidenceTold(Told):
 
 
 class FindingTold(Told):
-    """What all evidence of one token means, and a sentence that says it."""
+    """What all evidence of one token means, and a sentence that says it.
+
+    `sequence` 0: of an order that carries no token.
+    """
 
     sequence: int
     finding: Annotated[Finding, grows(Finding)]
@@ -90,6 +94,8 @@ def findings_told(
     if delivery is None:
         return ()
     doubt = doubt_of(delivery)
+    if not isinstance(delivery.command, TOKEN_COMMANDS):
+        return _of_order(evidence, doubt)
     found = []
     for token in tokens:
         about = [one for one in evidence if one.token_id == token.id]
@@ -104,3 +110,11 @@ def findings_told(
                 )
             )
     return found
+
+
+def _of_order(evidence: Sequence[Evidence], doubt: Doubt) -> Sequence[FindingTold]:
+    if not evidence:
+        return ()
+    verdict = classify(evidence, doubt)
+    text = in_words(verdict, order=True)
+    return [FindingTold(sequence=0, finding=verdict.finding, reason=None, text=text)]

@@ -7,10 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import Field
 
-from api.auth import Reader, Seller
+from api.auth import Orderer, Reader, Seller
 from api.documenting import explained
 from api.head_end import Desks
-from api.routes.deliveries import CommandTold, DeliveryTold
+from api.routes.deliveries import CommandTold, DeliveryTold, require_ordering_scope
 from api.routes.evidence_answer import (
     EvidenceTold,
     FindingTold,
@@ -31,7 +31,7 @@ class WorkTold(Told):
     """One piece of work. `delivery` names it in the actions; `ways` are those that are open now.
 
     `ask_again`: POST /v1/deliveries/{delivery}/inquiry; `reverse`: POST /v1/recharges/{recharge}/
-    reversal; the others: POST /v1/worklist/{delivery}/taken, not-taken, booked.
+    reversal; the others: POST /v1/worklist/{delivery}/taken, not-taken, withdrawn, booked.
     """
 
     delivery: str
@@ -90,8 +90,8 @@ _SAID = explained(
     responses=explained(refusals.MalformedOrder),
 )
 async def list_work(caller: Reader, desks: Desks, paging: PagesAsked) -> PageTold[WorkTold]:
-    """Tokens whose outcome cannot be told, sales that never reached a meter, and credits that came
-    after their sale was reversed.
+    """Tokens and orders whose outcome cannot be told, sales that never reached a meter, and credits
+    that came after their sale was reversed.
     """
     page = await desks.worklist.page(caller.tenant, paging.cursor)
     now = desks.clock.now()
@@ -99,10 +99,12 @@ async def list_work(caller: Reader, desks: Desks, paging: PagesAsked) -> PageTol
 
 
 @router.post("/worklist/{id}/taken", summary="Say that the meter took it", responses=_SAID)
-async def say_taken(id: IdentPath, body: WordAsked, caller: Seller, desks: Desks) -> DeliveryTold:
-    """A person read the meter's display or log. Kept as a person's word (`confirmed_by: person`);
-    refused where the meter itself has refused the token.
+async def say_taken(id: IdentPath, body: WordAsked, caller: Orderer, desks: Desks) -> DeliveryTold:
+    """A person read the meter's display or log, or saw that an order was carried out. Kept as a
+    person's word (`confirmed_by: person`); refused where the meter itself has refused the token.
+    Needs the scope that ordered it.
     """
+    await require_ordering_scope(desks, caller, id)
     by = f"{body.seen_by} (key {caller.id})"
     saying = desks.worklist.say_taken(caller.tenant, id, by=by, note=body.note)
     await desks.writes.finish(saying)
@@ -111,14 +113,35 @@ async def say_taken(id: IdentPath, body: WordAsked, caller: Seller, desks: Desks
 
 @router.post("/worklist/{id}/not-taken", summary="Say that it did not take it", responses=_SAID)
 async def say_not_taken(
-    id: IdentPath, body: WordAsked, caller: Seller, desks: Desks
+    id: IdentPath, body: WordAsked, caller: Orderer, desks: Desks
 ) -> DeliveryTold:
     """The digits stay valid: the same go to the customer once more, and remote goes on. No other
-    token is made.
+    token is made. An order of supply, clock or credit parameters is closed; nothing is sent again.
+    Needs the scope that ordered it.
     """
+    await require_ordering_scope(desks, caller, id)
     by = f"{body.seen_by} (key {caller.id})"
     saying = desks.worklist.say_not_taken(caller.tenant, id, by=by, note=body.note)
     await desks.writes.finish(saying)
+    return DeliveryTold.of(await delivery_story(desks.store, caller.tenant, id))
+
+
+@router.post(
+    "/worklist/{id}/withdrawn",
+    summary="Say that nobody wants the order any more",
+    responses=explained(
+        refusals.UnknownDelivery, refusals.NotOnTheWorkList, refusals.TooMuchSaid, body=True
+    ),
+)
+async def say_withdrawn(
+    id: IdentPath, body: WordAsked, caller: Orderer, desks: Desks
+) -> DeliveryTold:
+    """For an order of supply, clock or credit parameters whose outcome is in doubt: it is closed,
+    whatever became of it, and never sent again. Needs the scope that ordered it.
+    """
+    await require_ordering_scope(desks, caller, id)
+    by = f"{body.seen_by} (key {caller.id})"
+    await desks.writes.finish(desks.worklist.withdraw(caller.tenant, id, by=by, note=body.note))
     return DeliveryTold.of(await delivery_story(desks.store, caller.tenant, id))
 
 

@@ -17,15 +17,11 @@ from headend.deliveries import (
     Delivery,
     DeliveryMethod,
     DeliveryState,
-    Expire,
     Fact,
-    HandOver,
-    Send,
-    Wait,
-    plan,
     retry_at,
 )
 from headend.meters import BusName, Drn, TenantId
+from headend.steps import Expire, HandOver, Send, Wait, plan
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 BOTH = frozenset({DeliveryMethod.REMOTE, DeliveryMethod.MANUAL})
@@ -75,6 +71,9 @@ NEVER_OUT = {
     (W, Fact.WITHDRAWN): F,
     (U, Fact.WITHDRAWN): F,
     (N, Fact.WITHDRAWN): N,
+    (S, Fact.NOT_AS_ORDERED): F,
+    (U, Fact.NOT_AS_ORDERED): F,
+    (N, Fact.NOT_AS_ORDERED): N,
     (W, Fact.EXPIRED): F,
     (W, Fact.CANCELLED): C,
     # by an answer that came after its row had been set back by hand: still the meter's word
@@ -98,6 +97,8 @@ MAYBE_TAKEN = {
     (W, Fact.EXPIRED): N,
     (W, Fact.WITHDRAWN): N,
     (U, Fact.WITHDRAWN): N,
+    (S, Fact.NOT_AS_ORDERED): N,
+    (U, Fact.NOT_AS_ORDERED): N,
     (W, Fact.CANCELLED): W,
     (U, Fact.USED): D,
     (U, Fact.REFUSED): N,

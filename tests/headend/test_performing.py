@@ -354,6 +354,16 @@ async def test_an_opening_in_doubt_that_is_not_wanted_now_is_looked_at_but_not_s
         assert (session.asked, outcome.fact) == (["supply"], told)
 
 
+async def test_an_order_that_nobody_wants_ends_once_nothing_can_be_under_way():
+    unwanted = Sold(stopped=Outcome(fact=Fact.UNWANTED, detail="paid meanwhile"))
+    held = Sold(stopped=Outcome(fact=Fact.HELD))
+    late = {"maybe_taken": True, "doubted_at": NOW - timedelta(minutes=5)}
+    job = leased(supply_order(SupplyAction.OPEN), **late)
+    assert (await outcome_of(Scripted(supply=ON), job, unwanted)).fact is Fact.NOT_AS_ORDERED
+    assert (await outcome_of(Scripted(supply=ON), job, held)).fact is Fact.HELD
+    assert (await outcome_of(Scripted(supply=OFF), job, unwanted)).fact is Fact.SEEN
+
+
 async def test_the_clock_is_set_to_the_time_of_sending():
     session = Scripted()
     outcome = await outcome_of(session, leased(SetClock()))

@@ -5,12 +5,12 @@ from datetime import timedelta
 from typing import Any
 
 from headend.darkness import Dark, Darkness, dark_page
-from headend.deliveries import DeliveryState
+from headend.deliveries import CLOSED_BY, DeliveryState
 from headend.evidence import Evidence, EvidenceKind, Says
 from headend.pages import Cursor
 from headend.recharges import RechargeState
 from headend.supply import DarkCause
-from tests.builders import NOW, OTHER_TENANT, TENANT, a_delivery, a_recharge
+from tests.builders import NOW, OTHER_TENANT, TENANT, a_delivery, a_recharge, an_opening
 
 MINUTE = timedelta(minutes=1)
 # State of the sale, cause in it, fields of its delivery (None: no token yet), and what it is.
@@ -97,7 +97,13 @@ async def test_what_waits_for_people_is_listed_until_it_is_booked(store):
     late = a_recharge(id="late", state=RechargeState.REVERSED, created_at=NOW + 60 * MINUTE)
     credited = a_delivery(recharge_id="late", state=DeliveryState.DONE, created_at=late.created_at)
     alone = a_delivery(state=DeliveryState.UNRESOLVED, created_at=NOW + 90 * MINUTE)
+    closed = [
+        a_delivery(command=an_opening(), state=DeliveryState.UNRESOLVED, stopped_by=fact)
+        for fact in CLOSED_BY
+    ]
     async with store.begin() as tx:
+        for one in closed:
+            await tx.deliveries.add(one)
         await tx.recharges.add(late)
         await tx.deliveries.add(credited)
         await tx.deliveries.add(alone)

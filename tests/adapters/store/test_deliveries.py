@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from headend.agenda import Urgency
-from headend.commands import ChangeKey, Manage, SetClock
+from headend.commands import ChangeKey, Manage, SetClock, SetSupply
 from headend.deliveries import Confirmation, DeliveryMethod, DeliveryState, Fact
 from headend.errors import Stale
 from headend.meters import BusName
@@ -503,9 +503,11 @@ async def test_commands_of_one_kind_to_a_meter_come_newest_first(store):
         ],
     )
     managed = a_delivery(command=Manage(a_management_order(), STS))
+    opening = a_delivery(command=an_opening(), state=DONE)
     strangers = (
         a_delivery(),
         a_delivery(command=SetClock()),
+        opening,
         a_delivery(command=a_key_change(), drn=a_drn(2)),
         a_delivery(command=a_key_change(), tenant=OTHER_TENANT),
     )
@@ -520,6 +522,7 @@ async def test_commands_of_one_kind_to_a_meter_come_newest_first(store):
         waiting = frozenset({WAITING})
         assert list(await tx.deliveries.newest_of(TENANT, DRN, Manage, states=waiting)) == [managed]
         assert list(await tx.deliveries.newest_of(TENANT, DRN, Manage, states=both)) == []
+        assert list(await tx.deliveries.newest_of(TENANT, DRN, SetSupply, states=both)) == [opening]
 
 
 # --- attempts ----------------------------------------------------------------------------------
