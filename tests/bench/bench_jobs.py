@@ -52,18 +52,21 @@ def measure(seconds: float) -> Iterator[JobDone]:
             head_end.start()
             try:
                 lines = max(LEAST_LINES, int(LINES_PER_S * seconds))
-                yield asyncio.run(_job(head_end, list(fleet.meters), lines))
+                alone_s = min(TILLS / TILL_PER_S, 2.0 + 4.0 * seconds)
+                yield asyncio.run(_job(head_end, list(fleet.meters), lines, alone_s))
             finally:
                 head_end.kill()
     finally:
         database.stop()
 
 
-async def _job(head_end: HeadEndProcess, drns: Sequence[str], lines: int) -> JobDone:
+async def _job(
+    head_end: HeadEndProcess, drns: Sequence[str], lines: int, alone_s: float
+) -> JobDone:
     before = spin_ms()
     tills, others = drns[:TILLS], drns[TILLS:]
     async with callers_of(head_end, tills) as callers, head_end.client() as client:
-        alone = await callers.paced(TILL_PER_S, TILLS / TILL_PER_S)
+        alone = await callers.paced(TILL_PER_S, alone_s)
         posted = await client.post(
             "/v1/jobs?id=bench", content=_file(others, lines), headers=NDJSON
         )

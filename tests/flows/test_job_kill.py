@@ -17,7 +17,7 @@ from tests.conftest import StartMosquitto
 from tests.flows.town import KWH, Town, a_town
 
 pytestmark = pytest.mark.timeout(300)
-METERS_A_WIRE, LINES, KILLS = 4, 48, 3
+METERS_A_WIRE, LINES, KILLS = 4, 24, 3
 WITHIN_S = 150.0
 ENDED = ("done", "done_with_failures")
 
