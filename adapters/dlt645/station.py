@@ -7,12 +7,12 @@ from headend.errors import Misconfigured, NoAnswer, Refused, Unsupported, WireEr
 from protocols.dlt645.data import Refusal, read_answer, read_next_request, read_request, refusal
 from protocols.dlt645.errors import MalformedData
 from protocols.dlt645.frame import FRAME_MAX_BYTES, Frame, Function, answers, find_frame
+from protocols.dlt645.orders import without_secrets
 
 # A load profile in parts is long; nothing that we read has more.
 PARTS_MAX = 16
 _READS = frozenset({Function.READ, Function.READ_NEXT})
 _IDENTIFIER_BYTES = 4
-_FOR_SHOW = b"password left out"
 
 
 class Station:
@@ -45,14 +45,14 @@ class Station:
         return reply
 
     def _exchange(self, request: Frame) -> Exchange[Frame]:
-        secret = request.function not in _READS
+        shown = without_secrets(request)
         return Exchange(
             station=f"dlt645 {self.address}",
             request=request.on_wire(),
             reply_bytes=FRAME_MAX_BYTES if request.function in _READS else 24,
             answer=lambda heard: _answer(heard, request),
             what=f"meter {self.address}, {_what(request)}",
-            shown=_FOR_SHOW if secret else None,
+            shown=None if shown is request else shown.on_wire(),
         )
 
 

@@ -317,7 +317,10 @@ class Line:
     ) -> None:
         now = asyncio.get_running_loop().time()
         name, (value, end) = exchange.station, found
-        self._keep(exchange, bytes(self._ear.heard[:end]), sent_at)
+        heard = bytes(self._ear.heard[:end])
+        # Before the reply may be an echo that noise has changed, and so was not taken off.
+        reply = heard if exchange.shown is None else self._reply_alone(exchange, heard)
+        self._keep(exchange, reply, sent_at)
         if exchange.absent(value):
             self.stations.silent(name, spent_s=now - began_at, now=now)
             return
@@ -325,6 +328,10 @@ class Line:
         self.stations.answered(name, delay_s=delay_s, spent_s=now - began_at, now=now)
         usual_s = self.stations[name].delays.median_s or 0.0
         self._wire.used(len(exchange.request) + end, delay_s=usual_s)
+
+    def _reply_alone(self, exchange: Exchange[R], heard: bytes) -> bytes:
+        ends = (heard[at:] for at in reversed(range(len(heard))))
+        return next(one for one in ends if exchange.answer(one) is not None)
 
     def _failed(self, exchange: Exchange[R], began_at: float, sent_at: float) -> NoAnswer:
         """Count a question without an answer, and say what is known of it."""

@@ -64,7 +64,7 @@ class Recorder:
         return "\n".join(lines) + "\n"
 
     def _lines(self, one: Recorded, ago_s: float) -> Iterator[str]:
-        hidden = ", secret digits replaced" if one.secret else ""
+        hidden = ", secret digits replaced by zeros" if one.secret else ""
         yield f"> {self._plain(one.sent).hex(' ')}   {ago_s:.3f} s ago, {one.what}{hidden}"
         heard = self._plain(one.heard).hex(" ") if one.heard else "silence"
         remark = f", {one.remark}" if one.remark else ""

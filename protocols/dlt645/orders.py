@@ -4,7 +4,8 @@ A plain password goes by its class (02 to 04); class 98 means that the data is c
 MAC, which only the utility's security module can make: such data passes through here untouched.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import IntEnum, unique
 
@@ -15,6 +16,17 @@ PLAIN_CLASSES = (2, 3, 4)
 SIGNED_CLASS = 0x98
 DATE_IDENTIFIER = "04000101"
 TIME_IDENTIFIER = "04000102"
+# Where the class of the password stands in the data of what carries one.
+_ACCESS_AT: Mapping[int, int] = {
+    Function.CONTROL: 0,
+    Function.WRITE: 4,
+    Function.CLEAR_DEMAND: 0,
+    Function.CLEAR_METER: 0,
+    Function.CLEAR_EVENTS: 0,
+}
+_READS = frozenset({Function.READ, Function.READ_NEXT, Function.READ_ADDRESS})
+_PASSWORD_BYTES = 3
+_HARMLESS = frozenset({DATE_IDENTIFIER, TIME_IDENTIFIER})
 
 
 @unique
@@ -86,3 +98,25 @@ def broadcast_time(moment: datetime) -> Frame:
 def signed_request(address: str, function: Function, data: bytes) -> Frame:
     """A frame whose data a security module made; it is carried as it is."""
     return Frame(address=address, function=function, data=data)
+
+
+def without_secrets(frame: Frame) -> Frame:
+    """A request as it may be shown: as long, zeros in place of its password.
+
+    Of what a security module made, and of values that may be secret themselves, nothing is kept.
+    """
+    if frame.function in _READS:
+        return frame
+    data = bytearray(frame.data)
+    kept = _ACCESS_AT.get(frame.function, -1) + 1
+    level = data[kept - 1] if 0 < kept <= len(data) else 0
+    tail = kept + _PASSWORD_BYTES
+    if level not in PLAIN_CLASSES or not _value_is_harmless(frame, kept - 1):
+        tail = len(data)
+    data[kept:tail] = bytes(len(data[kept:tail]))
+    return replace(frame, data=bytes(data))
+
+
+def _value_is_harmless(frame: Frame, access_at: int) -> bool:
+    """Of what is written only the clock is known to be; passwords are parameters too."""
+    return access_at == 0 or frame.data[:access_at][::-1].hex() in _HARMLESS

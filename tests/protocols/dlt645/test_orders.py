@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from protocols.dlt645.frame import Function
+from protocols.dlt645.frame import Frame, Function, decode_frame
 from protocols.dlt645.orders import (
     DATE_IDENTIFIER,
     Access,
@@ -14,6 +14,7 @@ from protocols.dlt645.orders import (
     set_date_value,
     set_time_value,
     signed_request,
+    without_secrets,
     write_request,
 )
 from tests.vectors.field_frames import frame
@@ -62,3 +63,38 @@ def test_a_password_shows_in_no_text():
 def test_what_a_module_signed_is_carried_as_it_is():
     signed = signed_request(METER, Function.SECURITY, b"\x01\x02")
     assert (signed.function, signed.data) == (Function.SECURITY, b"\x01\x02")
+
+
+@pytest.mark.parametrize(
+    ("function", "data", "shown"),
+    [
+        (Function.READ, "00 01 00 00", "00 01 00 00"),
+        (Function.READ_ADDRESS, "", ""),
+        (Function.CONTROL, "02 56 34 12 01 00 00 00 1A 00", "02 00 00 00 01 00 00 00 1A 00"),
+        (Function.CLEAR_EVENTS, "02 56 34 12 01 00 00 00", "02 00 00 00 01 00 00 00"),
+        # The clock is told; another parameter may be a password too.
+        (
+            Function.WRITE,
+            "02 01 00 04 02 56 34 12 01 00 00 00 59 58 23",
+            "02 01 00 04 02 00 00 00 01 00 00 00 59 58 23",
+        ),
+        (
+            Function.WRITE,
+            "03 0C 00 04 02 56 34 12 01 00 00 00 02 66 66 66",
+            "03 0C 00 04 02 00 00 00 00 00 00 00 00 00 00 00",
+        ),
+        # What a security module made, and what is cut short or no order known here.
+        (Function.CONTROL, "98 56 34 12 01", "98 00 00 00 00"),
+        (Function.CONTROL, "02 56", "02 00"),
+        (Function.CONTROL, "", ""),
+        (Function.WRITE, "02 01 00 04", "02 01 00 04"),
+        (Function.WRITE, "02 01", "02 01"),
+        (Function.SET_PASSWORD, "01 0C 00 04 02 56", "00 00 00 00 00 00"),
+        (Function.SECURITY, "FF 01 02", "00 00 00"),
+    ],
+)
+def test_a_frame_is_shown_without_its_secrets(function: Function, data: str, shown: str):
+    frame = Frame(address="000000000161", function=function, data=bytes.fromhex(data))
+    told = without_secrets(frame)
+    assert told.data.hex(" ").upper() == shown
+    assert decode_frame(told.on_wire()) == told
