@@ -1,4 +1,4 @@
-"""Serial ports as transports. Opening one may take long, so a thread does it."""
+"""Serial ports as transports. Opening or closing one may hang, so a thread of its own does it."""
 
 import asyncio
 import termios
@@ -10,10 +10,26 @@ from serial_asyncio_fast import connection_for_serial
 
 from adapters.transport.address import SerialAddress
 from adapters.transport.pipe import BytePipe
+from adapters.transport.port_threads import PortThreads
 
 _WRONG_SETTINGS = (ValueError, termios.error)
 _FRAMING = termios.CSIZE | termios.PARENB
 _BITS = {5: termios.CS5, 6: termios.CS6, 7: termios.CS7, 8: termios.CS8}
+# Ports belong to the machine, not to a line.
+_THREADS = PortThreads()
+# The pool that all share waits no longer for a port to close.
+CLOSE_WAIT_S = 1.0
+
+
+class Port(Serial):
+    """A port whose closing holds nobody up."""
+
+    _closing = False
+
+    def close(self) -> None:
+        if self.is_open and not self._closing:
+            self._closing = True
+            _THREADS.close(str(self.port), super().close, within_s=CLOSE_WAIT_S)
 
 
 class SerialPipe(BytePipe):
@@ -58,12 +74,7 @@ class SerialPipe(BytePipe):
 
 async def open_serial(address: SerialAddress) -> BytePipe:
     """Open the port for us alone; raises OSError."""
-    opening = asyncio.ensure_future(asyncio.to_thread(_open, address))
-    try:
-        port = await asyncio.shield(opening)
-    except asyncio.CancelledError:
-        opening.add_done_callback(_close_unwanted)
-        raise
+    port = await _THREADS.call(address.path, lambda: _open(address), unwanted=Serial.close)
     try:
         wire, pipe = await connection_for_serial(
             asyncio.get_running_loop(), lambda: SerialPipe(str(address), port), port
@@ -79,9 +90,9 @@ async def open_serial(address: SerialAddress) -> BytePipe:
         raise
 
 
-def _open(address: SerialAddress) -> Serial:
+def _open(address: SerialAddress) -> Port:
     try:
-        port = Serial(
+        port = Port(
             address.path,
             baudrate=address.baud,
             parity=address.parity,
@@ -96,8 +107,3 @@ def _open(address: SerialAddress) -> Serial:
     with suppress(ValueError, OSError, NotImplementedError):
         port.set_low_latency_mode(True)
     return port
-
-
-def _close_unwanted(opening: asyncio.Future[Serial]) -> None:
-    if not opening.cancelled() and opening.exception() is None:
-        opening.result().close()
