@@ -24,6 +24,7 @@ from api.routes import (
     events,
     health,
     holds,
+    job_results,
     jobs,
     key_orders,
     lines,
@@ -55,6 +56,7 @@ Payments become 20-digit STS tokens, and reach electricity, water and gas meters
 _NOUNS = (
     recharges,
     jobs,
+    job_results,
     deliveries,
     compensations,
     meters,

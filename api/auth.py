@@ -214,6 +214,16 @@ def _visitor(request: Request) -> ApiKey | Person:
     return visitor
 
 
+def the_visitor(request: Request) -> ApiKey | Person:
+    """A dependency: whoever calls, key or person."""
+    return _visitor(request)
+
+
+def principal(visitor: ApiKey | Person) -> str:
+    """Who calls, as the audit names them."""
+    return f"{'person' if isinstance(visitor, Person) else 'key'}:{visitor.id}"
+
+
 def the_person(request: Request) -> Person:
     """A dependency: the named human who calls; an API key never is one."""
     visitor = _visitor(request)
@@ -253,6 +263,7 @@ WebhookKeeper = Annotated[ApiKey, Security(caller_with(KeyScope.WEBHOOKS))]
 SupplyOrderer = Annotated[ApiKey, Security(caller_with())]  # the action decides the scope
 Orderer = Annotated[ApiKey, Security(caller_with())]  # the command decides the scope
 Auditor = Annotated[ApiKey, Security(caller_with(KeyScope.AUDIT))]
+Visitor = Annotated[ApiKey | Person, Security(the_visitor)]  # the route decides what they may
 Approver = Annotated[Person, Security(the_person)]
 Onlooker = Annotated[TenantId, Security(onlooker)]
 field_engineers_only = Security(caller_with(KeyScope.LINES))

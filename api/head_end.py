@@ -6,6 +6,8 @@ from typing import Annotated, Protocol
 
 from fastapi import Depends, Request
 
+from api.jobs_file import files_at_once
+from api.shares import Shares
 from api.streams import Streams
 from api.vending import Vending
 from api.writes import Writes
@@ -75,6 +77,7 @@ class HeadEnd:
     receipt_books: Mapping[str, ReceiptBook] = field(default_factory=dict)
     lines: Mapping[BusName, WatchedLine] = field(default_factory=dict)
     writes: Writes = field(default_factory=Writes)
+    job_files: Shares = field(default_factory=files_at_once)
 
 
 def head_end_of(request: Request) -> HeadEnd:

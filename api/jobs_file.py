@@ -15,6 +15,7 @@ from pydantic import Field, StrictInt, StringConstraints, TypeAdapter, Validatio
 
 from api.routes.forms import Asked, Ident, Moment
 from api.routes.recharge_body import RechargeAsked
+from api.shares import Shares
 from headend.api_keys import Scope
 from headend.commands import Manage, SetClock, SetSupply
 from headend.errors import HeadendError
@@ -29,9 +30,22 @@ MAX_BYTES = 16 * 1024 * 1024
 MAX_LINES = 100_000
 MAX_LINE = 16 * 1024
 MAX_VALUE = 2**31
+# Each is in memory until its lines are stored; a caller that sends slowly has 30 s.
+FILES_AT_ONCE = 6
+FILES_AT_ONCE_OF_KEY = 2
 # The problem of a line that cannot be read.
 BAD_LINE = "bad-line"
 MeterNumber = Annotated[str, StringConstraints(max_length=32)]
+
+
+def files_at_once() -> Shares:
+    """Bounds how many files are in memory."""
+    return Shares(
+        "files of jobs",
+        most=FILES_AT_ONCE,
+        most_of_key=FILES_AT_ONCE_OF_KEY,
+        instead="send it again when one of them is taken in",
+    )
 
 
 @unique
@@ -40,6 +54,9 @@ class JobFormat(StrEnum):
 
     CSV = "csv"
     NDJSON = "ndjson"
+
+
+MEDIA_TYPES = {"text/csv": JobFormat.CSV, "application/x-ndjson": JobFormat.NDJSON}
 
 
 class FileUnreadable(HeadendError):

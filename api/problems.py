@@ -30,6 +30,7 @@ class Problem(Exception):
     slug: ClassVar[str]
     title: ClassVar[str]
     status: ClassVar[int]
+    retry_after_s: ClassVar[int | None] = None
 
     def __init__(self, detail: str, *, field: str | None = None) -> None:
         super().__init__(detail)
@@ -145,6 +146,13 @@ class TooBusy(Problem):
     status = 503
 
 
+class TooManyOfKey(Problem):
+    slug = "too-many-at-once"
+    title = "This API key has too many of these at once"
+    status = 429
+    retry_after_s = 5
+
+
 class StoreUnreachable(Problem):
     slug = "store-down"
     title = "The database cannot be reached"
@@ -192,8 +200,9 @@ def problem_answer(
         document["field"] = masked(problem.field)
     document.update(extra or {})
     headers = {}
-    if problem.status in RETRY_AFTER_S:
-        headers["Retry-After"] = str(RETRY_AFTER_S[problem.status])
+    retry_s = problem.retry_after_s if isinstance(problem, Problem) else None
+    if retry_s is not None or problem.status in RETRY_AFTER_S:
+        headers["Retry-After"] = str(retry_s or RETRY_AFTER_S[problem.status])
     if problem.status == Unauthenticated.status:
         headers["WWW-Authenticate"] = "Bearer"
     return JSONResponse(

@@ -6,13 +6,15 @@ again when the outbox was put in order in this process, else every second.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+import weakref
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import ExitStack
 from datetime import timedelta
 
 from fastapi.sse import format_sse_event
 
 from api.problems import TooBusy
+from api.shares import Shares
 from headend.cloud_events import cloud_event
 from headend.errors import StoreDown
 from headend.meters import TenantId
@@ -21,6 +23,7 @@ from headend.store import Store
 from headend.webhook_refusals import CursorGone
 
 MOST_STREAMS = 50
+MOST_OF_KEY = 5
 PAGE = 100
 LOOK_EVERY = timedelta(seconds=1)
 HEARTBEAT_S = 15.0
@@ -42,10 +45,16 @@ class Streams:
         self._store = store
         self._ordered = ordered
         self._source = source
-        self._most = most
+        self._shares = Shares(
+            "streams", most=most, most_of_key=MOST_OF_KEY, instead="page through /v1/events instead"
+        )
         self._heartbeat_s = heartbeat_s
         self._ended = False
-        self.open = 0
+
+    @property
+    def open(self) -> int:
+        """How many streams are open in this process."""
+        return self._shares.held
 
     def end(self) -> None:
         """Let every stream end now, and no new one begin: the process stops."""
@@ -64,18 +73,29 @@ class Streams:
     def read(
         self, tenant: TenantId, cursor: int, where: StreamFilter, *, key: str
     ) -> AsyncIterator[bytes]:
-        """The frames of one stream; raises TooBusy at once when there are too many.
+        """The frames of one stream; raises TooBusy or TooManyOfKey when there are too many.
 
         It ends within a heartbeat after its API key was revoked.
         """
-        if self._ended or self.open >= self._most:
-            raise TooBusy(f"this process has {self.open} streams; page through /v1/events instead")
-        return self._frames(tenant, cursor, where, key)
+        if self._ended:
+            raise TooBusy("this process stops; come back in a moment")
+        give_back = self._shares.take(key)
+        frames = self._frames(tenant, cursor, where, key, give_back=give_back)
+        # A reader that left before the first frame never begins it.
+        weakref.finalize(frames, give_back).atexit = False
+        return frames
 
     async def _frames(
-        self, tenant: TenantId, cursor: int, where: StreamFilter, key: str
+        self,
+        tenant: TenantId,
+        cursor: int,
+        where: StreamFilter,
+        key: str,
+        *,
+        give_back: Callable[[], None],
     ) -> AsyncIterator[bytes]:
-        with self._place():
+        with ExitStack() as held:
+            held.callback(give_back)
             clock = asyncio.get_running_loop().time
             yield format_sse_event(retry=RETRY_MS, comment="open", id=str(cursor))
             told_s = allowed_s = clock()
@@ -120,14 +140,6 @@ class Streams:
     def _frame(self, one: Announced) -> bytes:
         text = json.dumps(cloud_event(one, self._source), ensure_ascii=False)
         return format_sse_event(id=str(one.cursor), data_str=text)
-
-    @contextmanager
-    def _place(self) -> Iterator[None]:
-        self.open += 1
-        try:
-            yield
-        finally:
-            self.open -= 1
 
 
 def scanned_to(cursor: int, page: Sequence[Announced], span: Span, *, full: bool) -> int:

@@ -178,6 +178,8 @@ def _undecided(approval: Approval) -> OrderRefused | None:
             return ApprovalEnded(f"a person refused it: {approval.detail}")
         case ApprovalState.EXPIRED:
             return ApprovalEnded("nobody approved it in time; order anew with another id")
+        case ApprovalState.WITHDRAWN:
+            return ApprovalEnded("it was withdrawn; order anew with another id")
         case ApprovalState.FAILED:
             return ApprovalEnded(f"it was approved, and then refused: {approval.detail}")
 

@@ -26,6 +26,7 @@ from headend.refusals import (
 from headend.store import Store, Transaction
 
 BATCH = 50
+_ENDED_UNDONE = frozenset({ApprovalState.REFUSED, ApprovalState.EXPIRED, ApprovalState.WITHDRAWN})
 # A job of many lines is worked off over days once it is approved.
 JOB_LASTS = timedelta(days=7)
 
@@ -85,6 +86,8 @@ class ApprovalDesk:
             await tx.approvals.save(refused, was=ApprovalState.WAITING)
             await announce(tx, approval_news(refused, now=now))
             await _note(tx, refused, AuditAction.APPROVAL_REFUSED, person, now=now, result=reason)
+        if refused.subject is ApprovalSubject.JOB:
+            await self._wake_job(refused)
         return refused
 
     async def finish_approved(self) -> int:
@@ -106,7 +109,7 @@ class ApprovalDesk:
             return SamePerson("this person may approve nothing any more")
         if person.id in approval.requesters:
             return SamePerson("it was ordered by you or for you: somebody else must approve it")
-        if approval.state in (ApprovalState.REFUSED, ApprovalState.EXPIRED):
+        if approval.state in _ENDED_UNDONE:
             return ApprovalEnded(f"it is {approval.state} by now", field="id")
         return None
 
@@ -115,8 +118,10 @@ class ApprovalDesk:
         now = self._clock.now()
         if approval.at(now).state is not ApprovalState.APPROVED:
             return approval
+        if approval.subject is ApprovalSubject.JOB:
+            await self._wake_job(approval)
         if approval.subject is not ApprovalSubject.ORDER:
-            return approval  # a job looks for its approval by itself
+            return approval
         try:
             await self._order(approval)
         except (ModuleDown, KindHeld, Stale):
@@ -124,6 +129,11 @@ class ApprovalDesk:
         except OrderRefused as error:
             return await self._end(approval, ApprovalState.FAILED, error.slug)
         return await self._end(approval, ApprovalState.CARRIED_OUT, "")
+
+    async def _wake_job(self, approval: Approval) -> None:
+        """A job looks for its approval by itself, when its turn comes: now."""
+        async with self._store.begin() as tx:
+            await tx.jobs.turn(approval.tenant, approval.order_id, at=self._clock.now())
 
     async def _order(self, approval: Approval) -> None:
         await self._require_key(approval)

@@ -30,7 +30,10 @@ class ApprovalSubject(StrEnum):
 
 @unique
 class ApprovalState(StrEnum):
-    """Where an approval stands; FAILED: approved, and then the order itself was refused."""
+    """Where an approval stands; FAILED: approved, and then the order itself was refused.
+
+    WITHDRAWN: what it was for has ended without it.
+    """
 
     WAITING = "waiting"
     APPROVED = "approved"
@@ -38,6 +41,7 @@ class ApprovalState(StrEnum):
     REFUSED = "refused"
     EXPIRED = "expired"
     FAILED = "failed"
+    WITHDRAWN = "withdrawn"
 
 
 UNDECIDED = frozenset({ApprovalState.WAITING, ApprovalState.APPROVED})

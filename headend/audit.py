@@ -34,6 +34,7 @@ class AuditAction(StrEnum):
     APPROVED = "approved"
     APPROVAL_REFUSED = "approval_refused"
     APPROVAL_EXPIRED = "approval_expired"
+    APPROVAL_WITHDRAWN = "approval_withdrawn"
     APPROVAL_DENIED = "approval_denied"  # somebody tried who may not
     CARRIED_OUT = "carried_out"
     HELD = "held"
@@ -49,6 +50,7 @@ class AuditAction(StrEnum):
     PERSON_RENEWED = "person_renewed"
     PERSON_REVOKED = "person_revoked"
     JOB_ORDERED = "job_ordered"
+    JOB_CANCELLED = "job_cancelled"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,25 +1,27 @@
 """The runner of jobs: checks their lines, then orders them one by one, behind everybody else.
 
 One line at a time, and a rest half as long as the line took: whoever sells at a till meanwhile
-meets at most one write of a job. Lines are marked after they were ordered; a crash in between
-orders the same ids once more, and these are repeats.
+meets at most one write of a job. Tenants take turns, and the jobs of each; a job that waits gives
+its turn away. Lines are marked after they were ordered; a crash in between orders the same ids once
+more, and these are repeats.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TypeAlias
 
-from headend.approvals import EXPIRES_AFTER, UNDECIDED, Approval, ApprovalState, ApprovalSubject
-from headend.audit import AuditAction, Entry
+from headend.approvals import EXPIRES_AFTER, UNDECIDED, Approval, ApprovalSubject
+from headend.audit import HEAD_END, AuditAction, Entry
 from headend.command_desk import CommandDesk
 from headend.commands import Manage, SetClock, SetSupply
 from headend.dangers import Danger, danger_of
 from headend.errors import ModuleDown, Stale, StoreDown
 from headend.harm_news import approval_news, job_news
-from headend.jobs import Job, JobLine, JobState, LineState
+from headend.job_ends import end_job
+from headend.jobs import JOB_ENDS, Job, JobLine, JobState, LineState
 from headend.key_desk import KeyDesk
 from headend.outbox import announce
 from headend.people import Requester
@@ -32,23 +34,24 @@ from headend.trials import Trials
 
 LOOK_EVERY_S = 1.0
 CHUNK = 50
-JOBS_AT_ONCE = 20
+TENANTS_AT_ONCE = 20
+# Over a module that hangs a turn would last for minutes, and all others wait for it.
+TURN_S = 2.0
 # Lines that wait for a person, a hold or the module are tried again after this.
 AGAIN = timedelta(seconds=5)
+NOTHING_MOVED = timedelta(seconds=LOOK_EVERY_S)
+AT_ONCE = timedelta(0)
 REST_MAX_S = 1.0
 
-
-_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 Settle: TypeAlias = Callable[[Job, JobLine], Awaitable[JobLine | None]]
 
 
 @dataclass(slots=True)
 class _Place:
-    """How far a pass over the lines of a job is, and when it goes on."""
+    """How far a pass over the lines of a job is, and whether any was settled in it."""
 
     passed: int = 0
     moved: bool = False
-    again_at: datetime = _LONG_AGO
 
 
 class JobRunner:
@@ -75,24 +78,27 @@ class JobRunner:
         self._places: dict[tuple[str, str, LineState], _Place] = {}
 
     async def serve(self) -> None:
-        """Work for ever; chunks of several jobs take turns."""
+        """Work for ever."""
         while True:
-            moved = False
+            worked = False
             with suppress(Stale, StoreDown):
-                moved = await self.work()
-            await asyncio.sleep(0 if moved else LOOK_EVERY_S)
+                worked = await self.work()
+            await asyncio.sleep(0 if worked else LOOK_EVERY_S)
 
     async def work(self) -> bool:
-        """One chunk of every job that works; whether any line was settled."""
+        """A turn for one job of every tenant that has one whose turn has come; whether any had."""
         async with self._store.look() as tx:
-            jobs = await tx.jobs.working(limit=JOBS_AT_ONCE)
-        moved = False
+            jobs = await tx.jobs.due(now=self._clock.now(), limit=TENANTS_AT_ONCE)
         for job in jobs:
+            rest = NOTHING_MOVED
             with suppress(Stale):  # paused or cancelled meanwhile
-                moved |= await self._chunk(job)
-        return moved
+                rest = await self._turn(job)
+            async with self._store.begin() as tx:
+                await tx.jobs.turn(job.tenant, job.id, at=self._clock.now() + rest)
+        return bool(jobs)
 
-    async def _chunk(self, job: Job) -> bool:
+    async def _turn(self, job: Job) -> timedelta:
+        """Some lines of a job, or its end; how long it rests then."""
         async with self._store.look() as tx:
             key = await tx.api_keys.find(job.ordered_by)
             counts = await tx.jobs.counts(job.tenant, job.id)
@@ -110,35 +116,37 @@ class JobRunner:
         else:
             failed = bad + counts.get(LineState.REFUSED, 0)
             await self._end(job, JobState.DONE_WITH_FAILURES if failed else JobState.DONE)
-        return True
+        return AT_ONCE
 
-    async def _some(self, job: Job, state: LineState, settle: Settle) -> bool:
-        """The next lines of a pass; whether any was settled in it.
+    async def _some(self, job: Job, state: LineState, settle: Settle) -> timedelta:
+        """The next lines of a pass, as many as fit into a turn; how long the job rests then.
 
         When a pass settled none, what is left waits for a person, a hold or the module, and the
         next one begins after a while.
         """
         place = self._places.setdefault((job.tenant, job.id, state), _Place())
-        if self._clock.now() < place.again_at:
-            return False
         async with self._store.look() as tx:
             lines = await tx.jobs.lines(
                 job.tenant, job.id, state=state, after=place.passed, limit=CHUNK
             )
         settled: list[JobLine] = []
+        ends_s = asyncio.get_running_loop().time() + TURN_S
         for line in lines:
             if not await self._may_go_on(job):
-                await self._write(settled)
-                return True  # looked at anew; what was not settled stays as it is
+                self._forget(job)
+                await self._write(job, settled)
+                return AT_ONCE  # looked at anew; what was not settled stays as it is
             if (one := await _gently(settle(job, line))) is not None:
                 settled.append(one)
-        place.moved |= await self._write(settled)
-        place.passed = lines[-1].number if lines else 0
-        moved = place.moved
-        if len(lines) < CHUNK:
-            again_at = _LONG_AGO if moved else self._clock.now() + AGAIN
-            self._places[job.tenant, job.id, state] = _Place(again_at=again_at)
-        return moved
+            place.passed = line.number
+            if asyncio.get_running_loop().time() > ends_s:
+                break
+        moved = await self._write(job, settled)
+        place.moved |= moved
+        if len(lines) == CHUNK or (lines and place.passed < lines[-1].number):
+            return AT_ONCE if moved else NOTHING_MOVED
+        del self._places[job.tenant, job.id, state]
+        return AT_ONCE if place.moved else AGAIN
 
     async def _may_go_on(self, job: Job) -> bool:
         """Whether a job still works and its key still holds: asked before every line."""
@@ -170,15 +178,22 @@ class JobRunner:
             return _failed(line, LineState.REFUSED, error)
         return replace(line, state=LineState.ORDERED)
 
-    async def _write(self, settled: Sequence[JobLine]) -> bool:
-        """What became of some lines, in one commit; whether there are any."""
+    async def _write(self, job: Job, settled: Sequence[JobLine]) -> bool:
+        """What became of some lines, in one commit; whether there are any.
+
+        When the job has ended meanwhile its end is told once more, with these counted.
+        """
         if not settled:
             return False
         async with self._store.begin() as tx:
+            now = await tx.jobs.find(job.tenant, job.id)
             for line in settled:
                 checked = line.state in (LineState.CHECKED, LineState.BAD)
                 was = LineState.NEW if checked else LineState.CHECKED
                 await tx.jobs.mark(line, was=was)
+            if now is not None and now.state in JOB_ENDS:
+                progress = await tx.jobs.progress(job.tenant, job.id)
+                await announce(tx, job_news(now, progress, now=self._clock.now()))
         return True
 
     async def _order(self, job: Job, line: JobLine) -> None:
@@ -219,6 +234,9 @@ class JobRunner:
         """
         now = self._clock.now()
         async with self._store.begin() as tx:
+            current = await tx.jobs.find(job.tenant, job.id)
+            if current is None or current.state in JOB_ENDS:
+                return None  # nobody is asked for what was cancelled just now
             known = await tx.approvals.of(job.tenant, ApprovalSubject.JOB, job.id)
             if known is None and job.requesters:
                 await self._ask(tx, job, line, error)
@@ -261,18 +279,14 @@ class JobRunner:
     # --- the end -------------------------------------------------------------------------------
 
     async def _end(self, job: Job, state: JobState, detail: str = "") -> None:
+        self._forget(job)
         now = self._clock.now()
+        async with self._store.begin() as tx:
+            await end_job(tx, job, state, by=HEAD_END, now=now, detail=detail)
+
+    def _forget(self, job: Job) -> None:
         for phase in (LineState.NEW, LineState.CHECKED):
             self._places.pop((job.tenant, job.id, phase), None)
-        ended = replace(job, state=state, detail=detail, changed_at=now)
-        async with self._store.begin() as tx:
-            await tx.jobs.save(ended, was=job.state)
-            progress = await tx.jobs.progress(job.tenant, job.id)
-            await announce(tx, job_news(ended, progress, now=now))
-            approval = await tx.approvals.of(job.tenant, ApprovalSubject.JOB, job.id)
-            if approval is not None and approval.state is ApprovalState.APPROVED:
-                used = replace(approval, state=ApprovalState.CARRIED_OUT)
-                await tx.approvals.save(used, was=ApprovalState.APPROVED)
 
 
 def _danger_of(line: JobLine) -> Danger:

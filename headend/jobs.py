@@ -6,7 +6,7 @@ that died goes on where it was and orders nothing twice. Counts are computed, ne
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum, unique
 from typing import Protocol, TypeAlias
 
@@ -35,6 +35,9 @@ class JobState(StrEnum):
     DONE_WITH_FAILURES = "done_with_failures"
 
 
+MAX_OPEN = 100
+MAX_OPEN_OF_KEY = 20
+TURN_MAX = timedelta(minutes=1)
 JOB_ENDS = frozenset(JobState) - {JobState.LOADING, JobState.WORKING, JobState.PAUSED}
 
 
@@ -57,7 +60,10 @@ FAILED_LINES = frozenset({LineState.BAD, LineState.REFUSED})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One file. `digest` is that of its content and of how it is to be treated."""
+    """One file. `digest` is that of its content and of how it is to be treated.
+
+    `turn_at`: when it is worked on next, None: at once. Jobs of a tenant take turns.
+    """
 
     id: str
     tenant: TenantId
@@ -71,6 +77,7 @@ class Job:
     detail: str = ""
     created_at: datetime
     changed_at: datetime
+    turn_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,8 +134,17 @@ class Jobs(Protocol):
     async def page(self, tenant: TenantId, cursor: Cursor) -> Page[Job]:
         """Newest first."""
 
-    async def working(self, *, limit: int) -> Sequence[Job]:
-        """WORKING ones of every tenant, oldest first."""
+    async def due(self, *, now: datetime, limit: int) -> Sequence[Job]:
+        """Of every tenant the WORKING one whose turn came first, those that waited longest first.
+
+        A turn later than TURN_MAX from now is that of a clock that was set back, and has come.
+        """
+
+    async def turn(self, tenant: TenantId, ident: str, *, at: datetime) -> None:
+        """Give a job its next turn then."""
+
+    async def open(self, tenant: TenantId) -> Mapping[str, int]:
+        """How many have not ended, by the API key that ordered them."""
 
     async def add_lines(self, lines: Sequence[JobLine]) -> None:
         """Those that are there already stay as they are."""
@@ -161,6 +177,12 @@ class JobDiffers(OrderRefused):
     slug = "job-differs"
     title = "This job is known with another content"
     status = 409
+
+
+class TooManyJobs(OrderRefused):
+    slug = "too-many-jobs"
+    title = "Too many jobs have not ended yet"
+    status = 429
 
 
 class JobEnded(OrderRefused):

@@ -55,6 +55,9 @@ class Tenants(Protocol):
 
     async def exists(self, tenant: TenantId) -> bool: ...
 
+    async def lock(self, tenant: TenantId) -> None:
+        """From here to the end of the transaction nobody else locks it: to count, then add."""
+
 
 class Meters(Protocol):
     async def add(self, meter: Meter) -> None:

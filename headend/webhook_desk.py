@@ -103,6 +103,7 @@ class WebhookDesk:
             changed_at=now,
         )
         async with self._store.begin() as tx:
+            await tx.tenants.lock(tenant)
             if len(await tx.webhooks.all(tenant)) >= MAX_WEBHOOKS:
                 raise TooManyWebhooks(f"a tenant has at most {MAX_WEBHOOKS}; remove one")
             await tx.webhooks.add(webhook)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -9,7 +10,17 @@ from typing import Any
 from adapters.store.cursors import read_cursor, write_cursor
 from headend.deliveries import Delivery
 from headend.errors import Stale
-from headend.jobs import Job, JobLine, JobState, LineResult, LineState, Progress
+from headend.jobs import (
+    FAILED_LINES,
+    JOB_ENDS,
+    TURN_MAX,
+    Job,
+    JobLine,
+    JobState,
+    LineResult,
+    LineState,
+    Progress,
+)
 from headend.meters import TenantId
 from headend.pages import Cursor, Page
 from headend.recharges import Recharge, RechargeOrder
@@ -21,7 +32,7 @@ def job_tables() -> dict[str, Table[Any, Any]]:
         "jobs": Table(
             all=lambda one: (one.tenant, (one.created_at, one.id)),
             working=lambda one: (
-                (None, (one.created_at, one.tenant, one.id))
+                (None, (one.turn_at or one.created_at, one.created_at, one.tenant, one.id))
                 if one.state is JobState.WORKING
                 else None
             ),
@@ -66,8 +77,20 @@ class MemoryJobs:
         last = items[-1] if len(found) > cursor.limit else None
         return Page(items, write_cursor((last.created_at, last.id)) if last else None)
 
-    async def working(self, *, limit: int) -> Sequence[Job]:
-        return list(islice(self._view.walk("working", None), limit))
+    async def due(self, *, now: datetime, limit: int) -> Sequence[Job]:
+        first: dict[TenantId, Job] = {}
+        for job in self._view.walk("working", None):
+            if job.turn_at is None or not now < job.turn_at <= now + TURN_MAX:
+                first.setdefault(job.tenant, job)
+        return list(first.values())[:limit]
+
+    async def turn(self, tenant: TenantId, ident: str, *, at: datetime) -> None:
+        if (job := self._view.get((tenant, ident))) is not None:
+            self._view.put((tenant, ident), replace(job, turn_at=at))
+
+    async def open(self, tenant: TenantId) -> Mapping[str, int]:
+        every = self._view.walk("all", tenant)
+        return Counter(job.ordered_by for job in every if job.state not in JOB_ENDS)
 
     async def add_lines(self, lines: Sequence[JobLine]) -> None:
         for line in lines:
@@ -93,7 +116,8 @@ class MemoryJobs:
 
     async def progress(self, tenant: TenantId, job_id: str) -> Progress:
         results = await self.results(tenant, job_id, after=0, limit=10**9)
-        outcomes = Counter(one.outcome for one in results if one.outcome is not None)
+        ordered = [one for one in results if one.line.state is LineState.ORDERED]
+        outcomes = Counter(one.outcome for one in ordered if one.outcome is not None)
         return Progress(await self.counts(tenant, job_id), outcomes)
 
     async def results(
@@ -103,7 +127,7 @@ class MemoryJobs:
         return [LineResult(line, self._outcome(line)) for line in islice(rows, limit)]
 
     def _outcome(self, line: JobLine) -> str | None:
-        if line.state is not LineState.ORDERED:
+        if line.state in FAILED_LINES:
             return None
         key = (line.tenant, line.ident)
         of_sale = isinstance(line.content, RechargeOrder)

@@ -398,6 +398,9 @@ class MemoryTenants:
     async def exists(self, tenant: TenantId) -> bool:
         return self._view.get(tenant) is not None
 
+    async def lock(self, tenant: TenantId) -> None:
+        """There is one writer at a time."""
+
 
 class MemoryMeters:
     def __init__(self, view: View[tuple[TenantId, Drn], Meter]) -> None:

@@ -31,6 +31,8 @@ jobs = Table(
     Column("detail", String, nullable=False),
     Column("created_at", MOMENT, nullable=False),
     Column("changed_at", MOMENT, nullable=False),
+    # None: at once.
+    Column("turn_at", MOMENT),
     Index("ix_jobs_time", "tenant", "created_at", "id"),
 )
 Index(

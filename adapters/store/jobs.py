@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Integer, and_, bindparam, func, select, update
+from sqlalchemy import Integer, and_, bindparam, func, or_, select, update
 
-from adapters.store.columns import literals
+from adapters.store.columns import MOMENT, literals
 from adapters.store.commands import command_json, command_of
 from adapters.store.cursors import Listing
 from adapters.store.inserts import new_only
@@ -17,6 +17,9 @@ from adapters.store.tables import deliveries, recharges
 from headend.commands import Manage, SetClock, SetSupply
 from headend.errors import Stale
 from headend.jobs import (
+    FAILED_LINES,
+    JOB_ENDS,
+    TURN_MAX,
     Job,
     JobLine,
     JobState,
@@ -37,11 +40,31 @@ _AFTER = _l.number > bindparam("after_", type_=Integer())
 _ADD = new_only(jobs)
 _FIND = select(jobs).where(*_KEY)
 _SAVE = update(jobs).where(*_KEY, _j.state == bindparam("was"))
-_WORKING = (
-    select(jobs)
-    .where(_j.state.in_(literals([JobState.WORKING])))
-    .order_by(_j.created_at)
+_SINCE = func.coalesce(_j.turn_at, _j.created_at)
+_PLACE = func.row_number().over(partition_by=_j.tenant, order_by=(_SINCE, _j.created_at, _j.id))
+_WAITING = (
+    select(jobs, _SINCE.label("since"), _PLACE.label("place"))
+    .where(
+        _j.state.in_(literals([JobState.WORKING])),
+        or_(
+            _j.turn_at.is_(None),
+            _j.turn_at <= bindparam("now_", type_=MOMENT),
+            _j.turn_at > bindparam("never_", type_=MOMENT),
+        ),
+    )
+    .subquery()
+)
+_DUE = (
+    select(_WAITING)
+    .where(_WAITING.c.place == 1)
+    .order_by(_WAITING.c.since, _WAITING.c.tenant)
     .limit(_LIMIT)
+)
+_TURN = update(jobs).where(*_KEY).values(turn_at=bindparam("at_", type_=MOMENT))
+_OPEN = (
+    select(_j.ordered_by, func.count().label("many"))
+    .where(_j.tenant == bindparam("tenant_"), _j.state.not_in(literals(JOB_ENDS)))
+    .group_by(_j.ordered_by)
 )
 _ADD_LINES = {
     dialect: statement.returning(_l.number) for dialect, statement in new_only(job_lines).items()
@@ -110,8 +133,16 @@ class SqlJobs:
     async def page(self, tenant: TenantId, cursor: Cursor) -> Page[Job]:
         return await _LISTING.page(self._run, cursor, _j.tenant == tenant)
 
-    async def working(self, *, limit: int) -> Sequence[Job]:
-        return [_job_of(row) for row in await self._run.rows(_WORKING, {"limit_": limit})]
+    async def due(self, *, now: datetime, limit: int) -> Sequence[Job]:
+        given = {"now_": now, "never_": now + TURN_MAX, "limit_": limit}
+        return [_job_of(row) for row in await self._run.rows(_DUE, given)]
+
+    async def turn(self, tenant: TenantId, ident: str, *, at: datetime) -> None:
+        await self._run.changed(_TURN, {"tenant_": tenant, "id_": ident, "at_": at})
+
+    async def open(self, tenant: TenantId) -> Mapping[str, int]:
+        rows = await self._run.rows(_OPEN, {"tenant_": tenant})
+        return {row.ordered_by: row.many for row in rows}
 
     async def add_lines(self, lines: Sequence[JobLine]) -> None:
         if lines:
@@ -160,8 +191,8 @@ class SqlJobs:
 
 
 def _outcome(row: SqlRow) -> str | None:
-    """Of a line that we ordered; another order of this id is none of it."""
-    return row.outcome if row.state == LineState.ORDERED else None
+    """Of a line that was ordered, marked or not yet; to a refused one another order is none."""
+    return None if row.state in FAILED_LINES else row.outcome
 
 
 def _columns(job: Job) -> dict[str, object]:
@@ -178,6 +209,7 @@ def _columns(job: Job) -> dict[str, object]:
         "detail": job.detail,
         "created_at": job.created_at,
         "changed_at": job.changed_at,
+        "turn_at": job.turn_at,
     }
 
 
@@ -195,6 +227,7 @@ def _job_of(row: SqlRow) -> Job:
         detail=row.detail,
         created_at=row.created_at,
         changed_at=row.changed_at,
+        turn_at=row.turn_at,
     )
 
 

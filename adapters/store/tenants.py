@@ -11,6 +11,8 @@ from headend.meters import TenantId
 
 _ENSURE = new_only(tenants)
 _FIND = select(tenants.c.id).where(tenants.c.id == bindparam("tenant"))
+# Rows that name the tenant may be written meanwhile: their foreign keys share the key alone.
+_LOCKED = _FIND.with_for_update(key_share=True)
 
 
 class SqlTenants:
@@ -24,3 +26,7 @@ class SqlTenants:
 
     async def exists(self, tenant: TenantId) -> bool:
         return await self._run.row(_FIND, {"tenant": tenant}) is not None
+
+    async def lock(self, tenant: TenantId) -> None:
+        if self._run.locks:
+            await self._run.row(_LOCKED, {"tenant": tenant})

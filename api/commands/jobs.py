@@ -8,7 +8,17 @@ from urllib.parse import quote, urlencode
 
 import typer
 
-from api.commands.rest import DEFAULT_URL, Key, Url, asked, asked_text, asked_with_file
+from api.commands.rest import (
+    DEFAULT_URL,
+    Key,
+    KeyIfAny,
+    TokenIfAny,
+    Url,
+    asked,
+    asked_text,
+    asked_with_file,
+    key_or_token,
+)
 from api.commands.telling import REFUSED, AsJson, complain, tell_json, tell_rows
 from api.jobs_file import MAX_BYTES, JobFormat
 from headend.jobs import JOB_ENDS, JobState
@@ -57,17 +67,28 @@ def submit(
 
 
 @group.command("list", epilog="Example: headend jobs list --json")
-def list_jobs(key: Key, url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
+def list_jobs(
+    key: KeyIfAny = None,
+    token: TokenIfAny = None,
+    url: Url = DEFAULT_URL,
+    as_json: AsJson = False,
+) -> None:
     """List jobs, newest first, at most 200."""
-    found = asked(url, key, "GET", "/v1/jobs?limit=200")["items"]
+    found = asked(url, key_or_token(key, token), "GET", "/v1/jobs?limit=200")["items"]
     assert isinstance(found, list)
     tell_rows(found, as_json=as_json, nothing="No jobs yet.")
 
 
 @group.command("show", epilog="Example: headend jobs show june")
-def show(ident: Ident, key: Key, url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
+def show(
+    ident: Ident,
+    key: KeyIfAny = None,
+    token: TokenIfAny = None,
+    url: Url = DEFAULT_URL,
+    as_json: AsJson = False,
+) -> None:
     """Show how far a job is."""
-    _tell(asked(url, key, "GET", _path(ident)), as_json=as_json)
+    _tell(asked(url, key_or_token(key, token), "GET", _path(ident)), as_json=as_json)
 
 
 @group.command("pause", epilog="Example: headend jobs pause june")
@@ -83,9 +104,19 @@ def resume(ident: Ident, key: Key, url: Url = DEFAULT_URL, as_json: AsJson = Fal
 
 
 @group.command("cancel", epilog="Example: headend jobs cancel june")
-def cancel(ident: Ident, key: Key, url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
-    """Order nothing more of a job; what is ordered stays ordered."""
-    _tell(asked(url, key, "POST", f"{_path(ident)}/cancel"), as_json=as_json)
+def cancel(
+    ident: Ident,
+    key: KeyIfAny = None,
+    token: TokenIfAny = None,
+    url: Url = DEFAULT_URL,
+    as_json: AsJson = False,
+) -> None:
+    """Order nothing more of a job; what is ordered stays ordered.
+
+    The key that ordered it may, and every person of the utility with a personal token.
+    """
+    by = key_or_token(key, token)
+    _tell(asked(url, by, "POST", f"{_path(ident)}/cancel"), as_json=as_json)
 
 
 @group.command("results", epilog="Example: headend jobs results june > june-results.csv")

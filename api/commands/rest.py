@@ -19,7 +19,26 @@ Key = Annotated[
     str,
     typer.Option("--key", envvar="HEADEND_KEY", help="API key; better in HEADEND_KEY than here."),
 ]
+KeyIfAny = Annotated[
+    str | None,
+    typer.Option("--key", envvar="HEADEND_KEY", help="API key; better in HEADEND_KEY than here."),
+]
+TokenIfAny = Annotated[
+    str | None,
+    typer.Option(
+        "--token",
+        envvar="HEADEND_PERSON_TOKEN",
+        help="Your personal token hp_... in place of a key; better in HEADEND_PERSON_TOKEN.",
+    ),
+]
 DEFAULT_URL = "http://127.0.0.1:8080"
+
+
+def key_or_token(key: str | None, token: str | None) -> str:
+    """What a command brings that keys and people may give; a person's own token goes first."""
+    if (found := token or key) is None:
+        raise typer.BadParameter("bring an API key (--key) or a personal token (--token)")
+    return found
 
 
 def asked(

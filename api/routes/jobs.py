@@ -1,44 +1,46 @@
 """Jobs: many recharges and commands from one file, as CSV or NDJSON."""
 
 import asyncio
-import csv
-import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
-from io import StringIO
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.responses import StreamingResponse
 
-from api.auth import Orderer, Reader, requester_of, require_scopes
+from api.auth import Onlooker, Orderer, Visitor, principal, requester_of, require_scopes
 from api.documenting import explained
 from api.head_end import Desks, HeadEnd
-from api.jobs_file import MAX_BYTES, Checked, FileUnreadable, JobFile, JobFormat
-from api.problems import BodyTooLarge, Forbidden, JobFileRefused, UnsupportedMediaType
+from api.jobs_file import MAX_BYTES, MEDIA_TYPES, Checked, FileUnreadable, JobFile, JobFormat
+from api.problems import (
+    BodyTooLarge,
+    Forbidden,
+    JobFileRefused,
+    TooManyOfKey,
+    UnsupportedMediaType,
+)
 from api.routes.forms import Ident, IdentPath, PagesAsked, PageTold, Told, grows
 from headend import refusals
 from headend.api_keys import ApiKey, Scope
 from headend.jobs import (
-    FAILED_LINES,
     Job,
     JobDiffers,
     JobEnded,
     JobState,
-    LineResult,
     LineState,
     Progress,
+    TooManyJobs,
     UnknownJob,
 )
 from headend.meters import TenantId
+from headend.people import Person
 from headend.refusals import UnknownPerson
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
 FAULTS_TOLD = 20
-RESULTS_AT_ONCE = 500
 ID_MAX = 48  # a line's own id is the job's, a dot and its number
-MEDIA_TYPES = {"text/csv": JobFormat.CSV, "application/x-ndjson": JobFormat.NDJSON}
 EXAMPLE = {
     "text/csv": "do,id,meter,value,unit\nrecharge,sale-1,01000000008,25.6,kWh\n",
     "application/x-ndjson": '{"do":"clock","meter":"01000000008"}\n',
@@ -127,9 +129,11 @@ class JobListed(Told):
     openapi_extra=FILE,
     responses=explained(
         JobDiffers,
+        TooManyJobs,
         refusals.UnknownPerson,
         JobFileRefused,
         BodyTooLarge,
+        TooManyOfKey,
         UnsupportedMediaType,
         also={200: {"model": JobTold, "description": "Known: the same job"}},
     ),
@@ -158,31 +162,50 @@ async def create_job(
     refuses the job before anything is ordered, unless `skip_bad`) and ordered in the background,
     under the caps of single orders; above a cap the job waits for one approval (`/v1/approvals`).
     """
-    form, content = _format(request), await _content(request, caller)
-    file = JobFile(content, form, tenant=caller.tenant, job_id=id)
-    found = await _checked(file)
-    require_scopes(caller, *sorted(found.scopes))
-    if not skip_bad:
-        _require_good(found)
-    now = desks.clock.now()
-    settings = f"{form}/{dry_run}/{skip_bad}/{requested_by or ''}/"
-    job = Job(
-        id=id,
-        tenant=caller.tenant,
-        digest=sha256(settings.encode() + content).hexdigest(),
-        size=found.lines,
-        dry_run=dry_run,
-        skip_bad=skip_bad,
-        ordered_by=caller.id,
-        requesters=requester_of(caller, requested_by).people,
-        created_at=now,
-        changed_at=now,
-    )
-    await _require_people(desks, job)
-    kept, new = await desks.writes.finish(desks.jobs.submit(job, file.lines()))
+    with ExitStack() as held:
+        form = _format(request)
+        _require_some_right(caller)
+        held.callback(desks.job_files.take(caller.id))
+        content = await _content(request)
+        file = JobFile(content, form, tenant=caller.tenant, job_id=id)
+        now = desks.clock.now()
+        settings = f"{form}/{dry_run}/{skip_bad}/{requested_by or ''}/"
+        job = Job(
+            id=id,
+            tenant=caller.tenant,
+            digest=_digest(settings, content),
+            size=0,
+            dry_run=dry_run,
+            skip_bad=skip_bad,
+            ordered_by=caller.id,
+            requesters=requester_of(caller, requested_by).people,
+            created_at=now,
+            changed_at=now,
+        )
+        submitted = _submitted(desks, caller, job, file, held=held.pop_all())
+        kept, new = await desks.writes.finish(submitted)
     response.status_code = 202 if new else 200
     response.headers["Location"] = f"/v1/jobs/{kept.id}"
     return await _told(desks, caller.tenant, kept.id)
+
+
+async def _submitted(
+    desks: HeadEnd, caller: ApiKey, job: Job, file: JobFile, *, held: ExitStack
+) -> tuple[Job, bool]:
+    """Check a file and keep it. Its share is held to the end, even when the caller has left."""
+    with held:
+        found = await _checked(file)
+        require_scopes(caller, *sorted(found.scopes))
+        if not job.skip_bad:
+            _require_good(found)
+        await _require_people(desks, job)
+        return await desks.jobs.submit(replace(job, size=found.lines), file.lines())
+
+
+def _digest(settings: str, content: bytes) -> str:
+    digest = sha256(settings.encode())
+    digest.update(content)
+    return digest.hexdigest()
 
 
 async def _checked(file: JobFile) -> Checked:
@@ -209,15 +232,15 @@ def _require_good(found: Checked) -> None:
 
 
 @router.get("/jobs", summary="Jobs, newest first", responses=explained(refusals.MalformedOrder))
-async def list_jobs(caller: Reader, desks: Desks, paging: PagesAsked) -> PageTold[JobListed]:
+async def list_jobs(tenant: Onlooker, desks: Desks, paging: PagesAsked) -> PageTold[JobListed]:
     async with desks.store.look() as tx:
-        page = await tx.jobs.page(caller.tenant, paging.cursor)
+        page = await tx.jobs.page(tenant, paging.cursor)
     return paging.told(page, [JobListed.of(job) for job in page.items])
 
 
 @router.get("/jobs/{id}", summary="One job", responses=explained(UnknownJob))
-async def read_job(id: IdentPath, caller: Reader, desks: Desks) -> JobTold:
-    return await _told(desks, caller.tenant, id)
+async def read_job(id: IdentPath, tenant: Onlooker, desks: Desks) -> JobTold:
+    return await _told(desks, tenant, id)
 
 
 @router.post(
@@ -249,37 +272,14 @@ async def resume_job(id: IdentPath, caller: Orderer, desks: Desks) -> JobTold:
     summary="Order nothing more of a job",
     responses=explained(UnknownJob, JobEnded, body=True),
 )
-async def cancel_job(id: IdentPath, caller: Orderer, desks: Desks) -> JobTold:
-    """By the key that ordered it. Lines that are ordered stay ordered."""
-    await _require_own(desks, caller, id)
-    await desks.writes.finish(desks.jobs.cancel(caller.tenant, id))
+async def cancel_job(id: IdentPath, caller: Visitor, desks: Desks) -> JobTold:
+    """By the key that ordered it, or by a person of the utility, whoever ordered it. Lines that
+    are ordered stay ordered; an approval that the job waits for is withdrawn.
+    """
+    if not isinstance(caller, Person):
+        await _require_own(desks, caller, id)
+    await desks.writes.finish(desks.jobs.cancel(caller.tenant, id, by=principal(caller)))
     return await _told(desks, caller.tenant, id)
-
-
-@router.get(
-    "/jobs/{id}/results",
-    summary="What became of every line",
-    response_class=StreamingResponse,
-    responses=explained(
-        UnknownJob,
-        also={
-            200: {
-                "description": "Line, id, meter, state of the line, state now of its recharge or"
-                " delivery, problem type and detail",
-                "content": {media_type: {"schema": {"type": "string"}} for media_type in EXAMPLE},
-            }
-        },
-    ),
-)
-async def read_results(
-    id: IdentPath,
-    caller: Reader,
-    desks: Desks,
-    format: Annotated[JobFormat, Query(description="How it is written.")] = JobFormat.CSV,
-) -> StreamingResponse:
-    await desks.jobs.look(caller.tenant, id)
-    media_type = next(name for name, form in MEDIA_TYPES.items() if form is format)
-    return StreamingResponse(_results(desks, caller.tenant, id, format), media_type=media_type)
 
 
 def _format(request: Request) -> JobFormat:
@@ -290,10 +290,14 @@ def _format(request: Request) -> JobFormat:
     return form
 
 
-async def _content(request: Request, caller: ApiKey) -> bytes:
-    """The whole file, of who may order anything at all."""
+def _require_some_right(caller: ApiKey) -> None:
+    """Raises Forbidden for a key that may order nothing at all."""
     if not caller.scopes & ORDERING:
         raise Forbidden("this needs a key that may order something")
+
+
+async def _content(request: Request) -> bytes:
+    """The whole file; raises BodyTooLarge."""
     content = bytearray()
     async for part in request.stream():
         content += part
@@ -319,44 +323,3 @@ async def _require_own(desks: HeadEnd, caller: ApiKey, id: str) -> None:
 
 async def _told(desks: HeadEnd, tenant: TenantId, id: str) -> JobTold:
     return JobTold.of(*await desks.jobs.look(tenant, id))
-
-
-_NAMES = ("line", "id", "meter", "state", "outcome", "problem", "detail")
-
-
-async def _results(
-    desks: HeadEnd, tenant: TenantId, id: str, form: JobFormat
-) -> AsyncIterator[str]:
-    """Piece by piece, so that a job of any size fits."""
-    if form is JobFormat.CSV:
-        yield ",".join(_NAMES) + "\n"
-    last = 0
-    while True:
-        async with desks.store.look() as tx:
-            results = await tx.jobs.results(tenant, id, after=last, limit=RESULTS_AT_ONCE)
-        if not results:
-            return
-        last = results[-1].line.number
-        yield _written([_row(result) for result in results], form)
-
-
-def _row(result: LineResult) -> Mapping[str, object]:
-    line = result.line
-    values = (
-        line.number,
-        line.ident,
-        line.drn,
-        line.state.value,
-        result.outcome,
-        line.problem if line.state in FAILED_LINES else None,
-        line.detail,
-    )
-    return dict(zip(_NAMES, values, strict=True))
-
-
-def _written(rows: list[Mapping[str, object]], form: JobFormat) -> str:
-    if form is JobFormat.NDJSON:
-        return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    out = StringIO()
-    csv.DictWriter(out, _NAMES, lineterminator="\n").writerows(rows)
-    return out.getvalue()

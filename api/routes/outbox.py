@@ -11,7 +11,7 @@ from pydantic import Field
 from api.auth import Reader
 from api.documenting import explained
 from api.head_end import Desks
-from api.problems import TooBusy
+from api.problems import TooBusy, TooManyOfKey
 from api.routes.forms import Told
 from api.streams import require_kept, scanned_to
 from headend import refusals
@@ -117,6 +117,7 @@ async def list_events_after(
         refusals.MalformedMeterNumber,
         refusals.WrongCheckDigit,
         TooBusy,
+        TooManyOfKey,
         also={200: {"description": "CloudEvents, one in each message; `id` is the cursor."}},
     ),
 )

@@ -108,7 +108,7 @@ DECISIONS: list[tuple[str, str, dict[str, Any] | None]] = [
 
 JOBS = ("/v1/jobs", "/v1/jobs/j1/pause", "/v1/jobs/j1/resume", "/v1/jobs/j1/cancel")
 # What people may look at before they decide.
-LOOKED_AT = {"approvals", "holds", "caps", "people", "supply-groups"}
+LOOKED_AT = {"jobs", "approvals", "holds", "caps", "people", "supply-groups"}
 
 
 @pytest.fixture

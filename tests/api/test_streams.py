@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -162,7 +162,7 @@ async def test_a_heartbeat_moves_a_filtered_reader_on(tmp_path):
 
 async def test_streams_are_bounded_and_a_reader_that_left_makes_room(tmp_path):
     async with a_running_head_end(tmp_path) as running:
-        running.office.head_end.streams._most = 2
+        running.office.head_end.streams._shares._most = 2
         async with running.client() as client:
             async with (
                 client.stream("GET", "/v1/events/stream") as one,
@@ -180,6 +180,35 @@ async def test_streams_are_bounded_and_a_reader_that_left_makes_room(tmp_path):
                     await asyncio.sleep(0.02)
             async with client.stream("GET", "/v1/events/stream") as three:
                 assert three.status_code == 200
+
+
+async def test_a_key_has_so_many_streams_and_leaves_room_for_others(tmp_path, monkeypatch):
+    monkeypatch.setattr("api.streams.MOST_OF_KEY", 2)
+    async with a_running_head_end(tmp_path) as running:
+        other = await running.office.key(Scope.READ)
+        async with (
+            running.client() as client,
+            running.client(other) as guest,
+            AsyncExitStack() as s,
+        ):
+            opened = [client.stream("GET", "/v1/events/stream") for _ in range(5)]
+            answers = await asyncio.gather(*(s.enter_async_context(one) for one in opened))
+            refused = [one for one in answers if one.status_code != 200]
+            assert len(refused) == 3  # although all came at one moment
+            for one in refused:
+                await one.aread()
+            assert {(one.status_code, slug(one)) for one in refused} == {(429, "too-many-at-once")}
+            assert int(refused[0].headers["Retry-After"]) < 60
+            welcome = await s.enter_async_context(guest.stream("GET", "/v1/events/stream"))
+            assert welcome.status_code == 200
+        streams = running.office.head_end.streams
+        async with asyncio.timeout(15):
+            while streams.open:
+                await asyncio.sleep(0.02)
+        never_begun = streams.read(TENANT, 0, StreamFilter(), key="anybody")
+        assert streams.open == 1
+        del never_begun
+        assert streams.open == 0
 
 
 async def test_a_stop_ends_streams_at_once(tmp_path):

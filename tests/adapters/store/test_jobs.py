@@ -69,10 +69,41 @@ async def test_a_job_is_kept_once_and_changed_from_the_state_it_was_in(store):
     async with store.begin() as tx:
         await tx.jobs.add(a_job("j2", created_at=NOW + timedelta(minutes=1)))
     async with store.look() as tx:
-        assert await tx.jobs.working(limit=5) == [working]
+        assert await tx.jobs.due(now=NOW, limit=5) == [working]
         page = await tx.jobs.page(TENANT, Cursor(limit=1))
         assert [one.id for one in page.items] == ["j2"]
         assert (await tx.jobs.page(TENANT, Cursor(after=page.next))).items == [working]
+
+
+async def test_jobs_of_a_tenant_take_turns_and_every_tenant_has_one(store):
+    minute = timedelta(minutes=1)
+    async with store.begin() as tx:
+        for number, ident in enumerate(("a", "b", "c"), start=1):
+            at = NOW + number * minute
+            await tx.jobs.add(a_job(ident, state=JobState.WORKING, created_at=at))
+        await tx.jobs.add(a_job("z", tenant=OTHER_TENANT, state=JobState.WORKING))
+        await tx.jobs.add(a_job("p", state=JobState.PAUSED, ordered_by="k2"))
+        await tx.jobs.add(a_job("e", state=JobState.DONE))
+    now = NOW + 10 * minute
+    turns = []
+    for _ in range(4):
+        async with store.begin() as tx:
+            due = await tx.jobs.due(now=now, limit=5)
+            turns.append([job.id for job in due])
+            for job in due:
+                await tx.jobs.turn(job.tenant, job.id, at=now)
+        now += minute
+    assert turns == [["z", "a"], ["b", "z"], ["c", "z"], ["a", "z"]]
+    async with store.begin() as tx:
+        for ident in ("a", "b", "c"):
+            await tx.jobs.turn(TENANT, ident, at=now + timedelta(seconds=5))
+        await tx.jobs.turn(OTHER_TENANT, "z", at=now + timedelta(hours=9))  # a clock was set back
+    async with store.look() as tx:
+        assert [job.id for job in await tx.jobs.due(now=now, limit=5)] == ["z"]
+        later = await tx.jobs.due(now=now + timedelta(seconds=5), limit=1)
+        assert [job.id for job in later] == ["a"]
+        assert await tx.jobs.open(TENANT) == {"k1": 3, "k2": 1}
+        assert await tx.jobs.open(OTHER_TENANT) == {"k1": 1}
 
 
 async def test_lines_are_kept_as_they_are_taken_in_order_and_marked_once(store):
@@ -114,6 +145,7 @@ async def test_what_became_of_a_line_is_that_of_its_own_recharge_or_delivery(sto
         a_line(2, content=SetClock(), state=ordered),
         a_line(3, content=SetClock(), ident="sale", state=ordered),
         a_line(4, content=SetClock(), ident="known", state=LineState.REFUSED, problem="p"),
+        a_line(5, content=SetClock(), ident="unmarked", state=LineState.CHECKED),
     ]
     async with store.begin() as tx:
         await tx.jobs.add(a_job())
@@ -121,13 +153,20 @@ async def test_what_became_of_a_line_is_that_of_its_own_recharge_or_delivery(sto
         await tx.recharges.add(a_recharge(id="j1.1", order=an_order(id="j1.1")))
         await tx.recharges.add(a_recharge(id="sale", order=an_order(id="sale")))
         await tx.deliveries.add(a_delivery(id="j1.2", command=SetClock(), recharge_id=None))
-        for ident in ("sale", "known"):
+        for ident in ("sale", "known", "unmarked"):
             await tx.deliveries.add(
                 a_delivery(id=ident, command=SetClock(), recharge_id=None, state=DeliveryState.DONE)
             )
     async with store.look() as tx:
         results = await tx.jobs.results(TENANT, "j1", after=0, limit=10)
-        assert [result.outcome for result in results] == ["open", "waiting", "done", None]
+        assert [result.outcome for result in results] == [
+            "open",
+            "waiting",
+            "done",
+            None,
+            "done",
+        ]
         assert await tx.jobs.progress(TENANT, "j1") == Progress(
-            {ordered: 3, LineState.REFUSED: 1}, {"open": 1, "waiting": 1, "done": 1}
+            {ordered: 3, LineState.REFUSED: 1, LineState.CHECKED: 1},
+            {"open": 1, "waiting": 1, "done": 1},
         )
