@@ -116,7 +116,9 @@ _SEVERITY = {
 class MeterEvent:
     """One event; unique by (tenant, drn, code, taken_at, number). `argument` is the meter's own.
 
-    `raw_code` is the meter's own code where its model has another one than ours.
+    `raw_code` is the meter's own code where its model has another one than ours. Where the meter
+    gave no time `taken_at` is ours, and `message` names the message that told it, as far as that
+    has a name: with the same one it is the same event.
     """
 
     tenant: TenantId
@@ -127,6 +129,7 @@ class MeterEvent:
     number: int = 0
     argument: int | None = None
     raw_code: int | None = None
+    message: str | None = None
 
     @property
     def type(self) -> EventType | None:

@@ -107,13 +107,13 @@ FAMILIES: Mapping[str, Family] = {
             "order": "id of the order or job",
             "kind": "what is dangerous about it",
             "reason": "why a second person is needed",
-            "state": "waiting, approved, carried_out, refused, expired or failed",
+            "state": "waiting, approved, carried_out, refused, expired, failed or withdrawn",
             "expires_at": "until when it can be approved",
             "decided_by": "id of the person who decided, or null",
         },
     ),
     "job": Family(
-        "A job of many lines has ended",
+        "A job of many lines has ended; told once more if lines were ordered at that very moment",
         {
             "job": "id of the job",
             "state": "its state, as in `GET /v1/jobs/{id}`",

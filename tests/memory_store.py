@@ -311,7 +311,12 @@ def _tables() -> dict[str, Table[Any, Any]]:
             type=lambda one: ((one.tenant, one.drn, one.type), (one.taken_at,)),
             time=lambda one: ((one.tenant, one.drn), (one.taken_at, one.type.value)),
         ),
-        "events": Table(time=lambda one: ((one.tenant, one.drn), _event_key(one))),
+        "events": Table(
+            time=lambda one: ((one.tenant, one.drn), _event_key(one)),
+            message=lambda one: (
+                ((one.tenant, one.drn, one.code, one.message), ()) if one.message else None
+            ),
+        ),
         "polls": Table(due=lambda one: (one.bus, (one.due_at, one.tenant, one.drn))),
         "api_keys": Table(tenant=lambda one: (one.tenant, (one.created_at, one.id))),
         "vending_keys": Table(
@@ -823,8 +828,15 @@ class MemoryEvents:
         self._view = view
 
     async def add(self, events: Sequence[MeterEvent]) -> Sequence[MeterEvent]:
-        keys = ((one.tenant, one.drn, *_event_key(one)) for one in events)
-        return _add_unknown(self._view, keys, events)
+        new: list[MeterEvent] = []
+        for one in events:
+            told = one.message and self._view.first(
+                "message", (one.tenant, one.drn, one.code, one.message)
+            )
+            if not told:
+                key = (one.tenant, one.drn, *_event_key(one))
+                new += _add_unknown(self._view, [key], [one])
+        return new
 
     async def last_number(self, tenant: TenantId, drn: Drn) -> int:
         found = self._view.walk("time", (tenant, drn), newest_first=True, beyond=None)

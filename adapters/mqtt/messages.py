@@ -136,6 +136,9 @@ class EventMessage(Envelope, frozen=True, kw_only=True):
     code: str | None = None
     number: object = 0
     argument: object = None
+    id: object = None
+    boot: object = None
+    seq: object = None
     token: TokenPart | None = None
 
 

@@ -7,6 +7,7 @@ never of now. Knows nothing of connections or of who waits for a result.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 
 import msgspec
 
@@ -44,6 +45,7 @@ from headend.tokens import TokenOrigin, TokenOutcome, TokenResult
 _MAX_NUMBER = 2**31 - 1
 _MAX_ARGUMENT = 2**63 - 1
 _LOCK_OUT_MAX_S = 86_400
+_NAME_LENGTH = 32
 _QUALITIES = {
     Sureness.GOOD: Quality.GOOD,
     Sureness.STALE: Quality.STALE,
@@ -196,23 +198,44 @@ def _event(hearing: _Hearing, payload: bytes) -> Report:
     if body.code is not None and body.code.lower() != hearing.topic.tail.lower():
         raise Nonsense("mismatch")
     taken_at, _ = hearing.times(body.ts, body.q)
+    told_at = parse_time(body.ts)
+    number = parse_count(body.number, most=_MAX_NUMBER) or 0
     event = MeterEvent(
         tenant=hearing.topic.tenant,
         drn=hearing.topic.drn,
         code=int(hearing.topic.tail, 16),
         taken_at=taken_at,
         received_at=hearing.now,
-        number=parse_count(body.number, most=_MAX_NUMBER) or 0,
+        number=number,
         argument=_argument(body.argument),
+        message=None if told_at is not None else _name_of(body, number),
     )
     outcome = None if body.token is None else read_outcome(body.token)
     return hearing.report(
         alive=body.q is not Sureness.STALE and event.type not in _FAREWELLS,
         stored=body.q is Sureness.STALE,
-        told_at=parse_time(body.ts),
+        told_at=told_at,
         events=(event,),
         tokens=() if outcome is None else (TokenSeen(outcome=outcome),),
     )
+
+
+def _name_of(body: EventMessage, number: int) -> str | None:
+    """What names the message of an event without a time, the same however often it comes.
+
+    A digest: what gateways write is unbounded. None where only the content could tell: two events
+    may have the same, and told twice is better than lost.
+    """
+    boot = body.boot if isinstance(body.boot, int | str) else None
+    if boot is not None and isinstance(body.seq, int):
+        named = ["seq", boot, body.seq]
+    elif isinstance(body.id, str) and body.id:
+        named = ["id", body.id]
+    elif boot is not None and number:
+        named = ["number", boot, number]
+    else:
+        return None
+    return sha256(msgspec.json.encode(named)).hexdigest()[:_NAME_LENGTH]
 
 
 def _argument(argument: object) -> int | None:

@@ -14,7 +14,7 @@ from headend.meters import Drn, TenantId
 from headend.pages import Cursor, Page
 
 _c = events.c
-_KEY = (_c.tenant, _c.drn, _c.taken_at, _c.code, _c.number)
+_KEY = (_c.tenant, _c.drn, _c.taken_at, _c.code, _c.number, _c.message)
 _ADD = {dialect: statement.returning(*_KEY) for dialect, statement in new_only(events).items()}
 
 _LAST_NUMBER = (
@@ -50,7 +50,7 @@ class SqlEvents:
 
 
 def _key(event: MeterEvent) -> tuple[object, ...]:
-    return (event.tenant, event.drn, event.taken_at, event.code, event.number)
+    return (event.tenant, event.drn, event.taken_at, event.code, event.number, event.message)
 
 
 def _event_of(row: SqlRow) -> MeterEvent:
@@ -63,6 +63,7 @@ def _event_of(row: SqlRow) -> MeterEvent:
         number=row.number,
         argument=row.argument,
         raw_code=row.raw_code,
+        message=row.message,
     )
 
 
@@ -76,6 +77,7 @@ def _columns(event: MeterEvent) -> dict[str, object]:
         "number": event.number,
         "argument": event.argument,
         "raw_code": event.raw_code,
+        "message": event.message,
     }
 
 

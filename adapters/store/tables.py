@@ -324,8 +324,19 @@ events = Table(
     Column("received_at", MOMENT, nullable=False),
     Column("argument", BigInteger),
     Column("raw_code", Integer),
+    Column("message", String),
     Index("events_received", "tenant", "drn", "received_at"),
     sqlite_with_rowid=False,
+)
+Index(
+    "events_message",
+    events.c.tenant,
+    events.c.drn,
+    events.c.code,
+    events.c.message,
+    unique=True,
+    sqlite_where=events.c.message.is_not(None),
+    postgresql_where=events.c.message.is_not(None),
 )
 
 polls = Table(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from adapters.mqtt.messages import MAX_PAYLOAD, Presence
 from adapters.mqtt.reports import Told, tell
 from adapters.mqtt.topics import Nonsense
-from headend.events import EventType
+from headend.events import EventType, MeterEvent
 from headend.ports import Report
 from headend.readings import Quality, ReadingType
 from headend.supply import Contacts, ControlState, DarkCause
@@ -191,6 +191,39 @@ def test_an_event_has_its_code_number_and_argument():
     (event,) = heard.events
     assert (event.type, event.number, event.argument) == (EventType.MAGNET, 17, -2)
     assert heard.alive
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"boot": "b17", "seq": 4},
+        {"boot": 17, "seq": 4},
+        {"id": "01K9V3Y5T0ABCDEFGHJKMNPQRS"},
+        {"boot": "b17", "number": 9},
+    ],
+)
+def test_an_event_without_a_time_is_named_by_its_message(named: dict[str, object]):
+    def heard(**more: object) -> MeterEvent:
+        (event,) = report(topic("event/0304"), body(**({"ts": None} | named | more))).events
+        return event
+
+    first = heard()
+    assert first.message is not None
+    assert (first.taken_at, len(first.message)) == (NOON, 32)
+    assert heard().message == first.message
+    for name, value in named.items():
+        other = value + 1 if isinstance(value, int) else f"{value}x"
+        assert heard(**{name: other}).message != first.message
+    assert heard(ts=NOON_MS).message is None  # its time tells
+
+
+@pytest.mark.parametrize(
+    "named",
+    [{}, {"boot": "b1"}, {"seq": 3}, {"number": 9}, {"boot": [], "seq": 1}, {"id": 5}, {"id": ""}],
+)
+def test_what_has_no_name_is_taken_for_new_each_time(named: dict[str, object]):
+    (event,) = report(topic("event/0304"), body(**({"ts": None} | named))).events
+    assert event.message is None
 
 
 def test_an_unknown_event_is_kept_as_its_number():

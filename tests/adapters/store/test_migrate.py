@@ -67,7 +67,7 @@ async def test_partial_indexes_are_what_the_tables_say(empty_url):
         await connection.run_sync(metadata.drop_all)
     await engines.aclose()
     await migrate(empty_url)
-    assert len(wanted) == 22
+    assert len(wanted) == 23
     assert await look_at(empty_url, partial_indexes) == wanted
 
 

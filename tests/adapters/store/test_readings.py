@@ -103,6 +103,23 @@ async def test_readings_are_paged_newest_first_and_inserts_move_nothing(store):
 # --- events ------------------------------------------------------------------------------------
 
 
+async def test_an_event_told_again_by_the_same_message_is_the_same_whenever_it_comes(store):
+    first = an_event(message="m1")
+    later = [an_event(message="m1", taken_at=NOW + n * MINUTE) for n in range(1, 3)]
+    other = an_event(message="m2", taken_at=NOW + MINUTE)
+    elsewhere = an_event(message="m1", drn=a_drn(2))
+    unnamed = [an_event(taken_at=NOW + n * MINUTE) for n in (5, 6)]
+    async with store.begin() as tx:
+        assert await tx.events.add([first, later[0]]) == [first]
+    async with store.begin() as tx:
+        new = await tx.events.add([*later, other, elsewhere, *unnamed])
+        assert new == [other, elsewhere, *unnamed]
+    async with store.look() as tx:
+        page = await tx.events.page(TENANT, DRN, Cursor())
+    assert len(page.items) == 4
+    assert {event.message for event in page.items} == {"m1", "m2", None}
+
+
 async def test_an_event_is_kept_once(store):
     first = an_event(argument=2**40)
     others = [
