@@ -26,7 +26,8 @@ def sheet_of(profile: Profile, variant: str | None = None) -> Sheet:
     for factor in chosen.factors.values():
         _fix(fixed, factor.table, factor.span.start, _one(factor))
     for probe in (*profile.probes, *chosen.probes):
-        if all(probe.span != reading.span for reading in chosen.readings.values()):
+        told = {(reading.table, reading.span) for reading in chosen.readings.values()}
+        if (probe.table, probe.span) not in told:
             _fix(fixed, probe.table, probe.span.start, _expected(probe))
     return Sheet(
         model=chosen.title,

@@ -14,6 +14,8 @@ from protocols.modbus.blocks import Limits, Span
 from protocols.modbus.registers import NumberFormat, Order, text
 
 Range = tuple[Decimal, Decimal]
+# No meter tells less than a millionth: such a float is a counter, or of another order.
+_LEAST_FLOAT = Decimal("1e-6")
 
 
 @unique
@@ -76,7 +78,7 @@ class RegisterReading(Cell):
 class Probe:
     """What tells a model: a text or number at one place, or a range that it lies in.
 
-    A text fits when it begins so.
+    A text fits when it begins so; a float too small for any meter never does.
     """
 
     table: Table
@@ -90,6 +92,8 @@ class Probe:
         if self.format is None:
             return text(words, self.order).startswith(tuple(map(str, self.equals)))
         value = self.format.value(words)
+        if value is not None and 0 < abs(value) < _LEAST_FLOAT and self.format.is_float:
+            return False
         if self.between is not None:
             low, high = self.between
             return value is not None and low <= value <= high

@@ -1,6 +1,7 @@
 """An energy meter with the input registers of an Eastron SDM630 (float32, FC04).
 
-Addresses by the maker's protocol document. Three equal phases share the load. No prepayment.
+Addresses by the maker's protocol document. Three equal phases share the load. No prepayment. Of
+its settings (FC03) it shows the wiring, which is what tells it from single-phase meters.
 """
 
 import struct
@@ -15,6 +16,7 @@ from adapters.simulators.modbus_units import Refusal, RefusalCode
 MAX_REGISTERS = 80
 LAST = 0x01FF
 VOLTS, HERTZ = 230.0, 50.0
+_WIRING, _FOUR_WIRE = 0x000A, 3.0
 
 
 class EnergyMeter:
@@ -59,8 +61,10 @@ class SdmRegisters:
 
     def read(self, function: int, start: int, count: int, now: datetime) -> bytes:
         """Registers as bytes; raises Refusal."""
+        if function == 3 and (start, count) == (_WIRING, 2):
+            return struct.pack(">f", _FOUR_WIRE)
         if function != 4:
-            raise Refusal(RefusalCode.FUNCTION)
+            raise Refusal(RefusalCode.ADDRESS if function == 3 else RefusalCode.FUNCTION)
         if start % 2 or count % 2 or start + count - 1 > LAST:
             raise Refusal(RefusalCode.ADDRESS)
         if count > MAX_REGISTERS:

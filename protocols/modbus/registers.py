@@ -57,6 +57,7 @@ _BITS: Mapping[Encoding, int] = {
     encoding: int(encoding.value.lstrip(ascii_lowercase)) for encoding in Encoding
 }
 _SIGNED = frozenset({Encoding.S16, Encoding.S32, Encoding.S48, Encoding.S64})
+_FLOATS = frozenset({Encoding.FLOAT32, Encoding.FLOAT64})
 _BCD = frozenset({Encoding.BCD16, Encoding.BCD32, Encoding.BCD64})
 
 
@@ -67,7 +68,7 @@ def number_range(encoding: Encoding) -> tuple[int, int] | None:
         return -(1 << bits - 1), (1 << bits - 1) - 1
     if encoding in _BCD:
         return 0, 10 ** (bits // 4) - 1
-    if encoding in {Encoding.FLOAT32, Encoding.FLOAT64}:
+    if encoding in _FLOATS:
         return None
     return 0, (1 << bits) - 1
 
@@ -83,6 +84,11 @@ class NumberFormat:
     order: Order = Order.ABCD
     scale: Decimal = Decimal(1)
     invalid: frozenset[int] = frozenset()
+
+    @property
+    def is_float(self) -> bool:
+        """The registers hold a binary float."""
+        return self.encoding in _FLOATS
 
     def value(self, words: Sequence[int]) -> Decimal | None:
         """The number; None when not available (listed, NaN, infinite, no decimal digits).
@@ -113,7 +119,7 @@ class NumberFormat:
         size = 2 * self.encoding.words
         if self.invalid:
             return min(self.invalid).to_bytes(size)
-        if self.encoding in {Encoding.FLOAT32, Encoding.FLOAT64}:
+        if self.is_float:
             return _raw(Decimal("NaN"), self.encoding)
         raise ValueError(f"{self.encoding} has no number for what is not available")
 
@@ -175,7 +181,7 @@ def _number(raw: bytes, encoding: Encoding) -> Decimal | None:
 
 
 def _raw(number: Decimal, encoding: Encoding) -> bytes:
-    if encoding in {Encoding.FLOAT32, Encoding.FLOAT64}:
+    if encoding in _FLOATS:
         form = ">f" if encoding is Encoding.FLOAT32 else ">d"
         try:
             return struct.pack(form, float(number))

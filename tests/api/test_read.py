@@ -20,8 +20,9 @@ from tests.api.running import a_running_head_end
 
 @pytest.fixture(scope="module")
 def wires() -> Iterator[WatchedWires]:
+    single = a_modelled("eastron-sdm120")
     units = (1, an_stsm(drn=DRN, load=460)), (2, an_sdm630()), (3, a_modelled("abb-b23"))
-    with a_field_line(*units) as line:
+    with a_field_line(*units, (4, single)) as line:
         yield line
 
 
@@ -57,8 +58,9 @@ def test_an_unknown_meter_is_read_directly(wires: WatchedWires):
 def test_a_model_is_named_by_its_probe_where_it_has_one(wires: WatchedWires):
     assert told("--line", wires.url, "--unit", "1")["drn"] == DRN
     assert told("--line", wires.url, "--unit", "3")["model"] == "abb-b23"
-    code, _, error = read("--line", wires.url, "--unit", "2")
-    assert (code, "eastron-sdm630" in error, "--model" in error) == (1, True, True)
+    assert told("--line", wires.url, "--unit", "2")["model"] == "eastron-sdm630"
+    code, _, error = read("--line", wires.url, "--unit", "4")
+    assert (code, "eastron-sdm230" in error, "--model" in error) == (1, True, True)
 
 
 def test_a_wrong_model_is_noticed(wires: WatchedWires):

@@ -23,6 +23,13 @@ def meaning(name: str) -> dict[ReadingType, int]:
     return {ReadingType(kind): int(value) for kind, value, *_ in pairs}
 
 
+def exchanges(name: str) -> list[tuple[bytes, bytes]]:
+    """What was sent, and what came then, of each exchange of a file."""
+    lines = (FRAMES / f"{name}.frames").read_text().splitlines()
+    frames = [_parsed(line)[1] for line in lines if line[:1] not in {"#", "="}]
+    return list(zip(frames[::2], frames[1::2], strict=True))
+
+
 class Replay:
     """A transport that plays one file. `finished`: every line was used."""
 

@@ -84,6 +84,23 @@ async def test_another_model_is_not_believed(name: str):
     assert player.replay.finished
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "acrel-ddsy1352/an-em24-e1",
+        "carlo-gavazzi-em340/an-em24",
+        "chint-ddsu666/a-dtsu666",
+        "eastron-sdm120/an-sdm630",
+        "eastron-sdm72/an-em24",
+    ],
+)
+async def test_a_model_that_looks_like_another_is_not_believed(name: str):
+    player = Player(name)
+    with pytest.raises(Misconfigured, match="check the wiring, address and profile"):
+        await player.read()
+    assert player.replay.finished
+
+
 async def test_the_other_scale_of_a_dtsu666():
     player = Player("chint-dtsu666/readings-scaled")
     assert values(await player.read()) == meaning("chint-dtsu666/readings-scaled")
@@ -112,7 +129,8 @@ def test_every_recorded_exchange_is_played():
     played = {"readings", "refusal", "silence", "another-model", "readings-scaled"}
     files = [path for path in FRAMES.rglob("*.frames") if path.parent.name != "stsm"]
     assert {path.parent.name for path in files} == set(READ_ONLY)
-    assert {path.stem for path in files} == played
+    others = {"an-em24", "an-em24-e1", "an-sdm630", "a-dtsu666"}
+    assert {path.stem for path in files} == played | others
 
 
 # --- published frames ----------------------------------------------------------------------------

@@ -137,6 +137,10 @@ def test_sections_say_what_a_meter_can_do(tmp_path: Path):
         ('decode = "float32"\nbetween = [45, 65]', (0x4248, 0), True),
         ('decode = "float32"\nbetween = [45, 65]', (0x449A, 0), False),
         ('decode = "float32"\nbetween = [45, 65]', (0x7FC0, 0), False),
+        ('decode = "float32"\nbetween = [-9, 9]', (0, 0), True),
+        ('decode = "float32"\nbetween = [-9, 9]', (0x3586, 0x37BE), True),  # 1.0000001e-6
+        ('decode = "float32"\nbetween = [-9, 9]', (0x03E6, 0x03C4), False),  # 1.35e-36
+        ('decode = "float32"\nbetween = [-9, 9]', (0x8000, 0x0001), False),  # denormal
     ],
 )
 def test_a_probe_fits_its_model(tmp_path: Path, probe: str, words: tuple[int, ...], fits: bool):

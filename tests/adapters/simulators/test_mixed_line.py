@@ -186,7 +186,7 @@ async def test_no_wrong_value_is_taken_on_a_bad_line_of_three_dialects():
     await pair.close()
     assert pair.wrong == []
     assert pair.lost > 10
-    assert pair.wires.medium.heard.flips > 10
+    assert pair.wires.medium.heard.flips >= 10
     for name, count in pair.read.items():
         assert count == 0 if name in DEAD else count > 5, (name, pair.read)
     assert pair.line.address == ADDRESS
