@@ -192,8 +192,8 @@ async def typed(town: Town, wire: str) -> None:
     told = await town.told(ident, within_s=90.0, state="lit")
     assert meter.credit_milli == before + 7_500
     (finding,) = told["findings"]
-    # The log tells by what hand it came; a register that was read before it only that it came.
-    read_log = any(one["kind"] == "token_log" for one in told["evidence"])
-    assert finding["finding"] == ("taken_by_hand" if read_log else "taken"), told["evidence"]
-    assert read_log or told["confirmed_by"] == "credit_register"
+    # The log and events tell by what hand it came; a register read before them, only that it came.
+    typed_in = any(one["origin"] == "keypad" for one in told["evidence"])
+    assert finding["finding"] == ("taken_by_hand" if typed_in else "taken"), told["evidence"]
+    assert typed_in or told["confirmed_by"] == "credit_register"
     assert len(told["tokens"]) == 1
