@@ -24,6 +24,7 @@ from protocols.modbus.blocks import Limits, Span
 from protocols.modbus.registers import Encoding, number_range
 
 _TYPES = tuple(ReadingType.__members__)
+_DIGITS_MAX = 30
 
 
 def layer_faults(form: LayerForm) -> Iterator[Fault]:
@@ -77,14 +78,23 @@ def cell_faults(form: CellForm, path: KeyPath) -> Iterator[Fault]:
             (*path, "words"),
             f"{form.decode} takes {form.decode.words} registers, not {form.words}",
         )
-    if not form.scale or not form.scale.is_finite():
-        yield Fault((*path, "scale"), "a scale is a number other than 0")
+    yield from _scale_faults(form, path)
     for number, invalid in enumerate(form.invalid):
         if invalid >> 16 * form.decode.words:
             yield Fault(
                 (*path, "invalid", number),
                 f"{invalid:#x} does not fit into {form.decode.words} registers",
             )
+
+
+def _scale_faults(form: CellForm | ProbeForm, path: KeyPath) -> Iterator[Fault]:
+    if not _usable(form.scale) or not form.scale:
+        yield Fault((*path, "scale"), "a scale is a number other than 0")
+
+
+def _usable(number: Decimal) -> bool:
+    """A number that can be reckoned with: no NaN, nothing infinite, nothing beyond all meters."""
+    return number.is_finite() and (not number or abs(number.adjusted()) <= _DIGITS_MAX)
 
 
 def _address_faults(form: CellForm | ProbeForm, words: int, path: KeyPath) -> Iterator[Fault]:
@@ -108,13 +118,16 @@ def _reading_faults(
             yield Fault((*path, "times", number), f"no factor is called {name!r}")
     if form.plausible is not None:
         yield from _range_faults(form.plausible, (*path, "plausible"))
-        if not form.times and form.scale:
+        numbers = (form.scale, *form.plausible)
+        if not form.times and form.scale and all(map(_usable, numbers)):
             yield from _reach_faults(form, form.plausible, (*path, "plausible"))
 
 
 def _range_faults(between: Range, path: KeyPath) -> Iterator[Fault]:
     low, high = between
-    if not low <= high:
+    if not (_usable(low) and _usable(high)):
+        yield Fault(path, "a range goes between two numbers")
+    elif low > high:
         yield Fault(path, f"a range goes from low to high, not from {low} to {high}")
 
 
@@ -139,6 +152,7 @@ def probe_faults(form: ProbeForm, path: KeyPath) -> Iterator[Fault]:
     if (form.equals is None) == (form.between is None):
         yield Fault(path, 'a probe says what it expects: either "equals" or "between"')
     yield from _address_faults(form, probe_words(form), path)
+    yield from _scale_faults(form, path)
     expected = form.equals if isinstance(form.equals, list) else [form.equals]
     wanted = str if form.decode == TEXT else int
     if form.equals is not None and not (expected and all(type(e) is wanted for e in expected)):

@@ -187,6 +187,11 @@ def test_a_probe_fits_its_model(tmp_path: Path, probe: str, words: tuple[int, ..
         ('"s32"', '"s32"\nwords = 1', r":22:1: s32 takes 2 registers, not 1"),
         ('"CDAB"', '"CABD"', r":22:1: 'CABD' is none of ABCD, "),
         ("scale    = 0.1", "scale    = 0", r":23:1: a scale is a number other than 0"),
+        ("scale    = 0.1", "scale    = nan", r":23:1: a scale is a number other than 0"),
+        ("scale    = 0.1", "scale    = 1e999999", r":23:1: a scale is a number other than 0"),
+        ("[0, 5000]", "[nan, 5000]", r":31:1: a range goes between two numbers"),
+        ("[0, 5000]", "[0, inf]", r":31:1: a range goes between two numbers"),
+        ("equals  = 42", "equals  = 42\nscale = 0", r":14:1: a scale is a number other than 0"),
         ("scale    = 0.1", 'scale    = "x"', r":23:1: .*decimal"),
         ("0x7FFFFFFF", "0x7FFFFFFFFF", r":24:13: 0x7fffffffff does not fit into 2 registers"),
         ("0x7FFFFFFF", "0, -1", r":24:16: .*>= 0.*got -1"),
@@ -249,6 +254,49 @@ def test_every_mistake_of_a_file_is_told_at_once(tmp_path: Path):
     with pytest.raises(MalformedProfile) as caught:
         loaded(tmp_path, text)
     assert [fault.place.line for fault in caught.value.faults] == [1, 25, 31]
+
+
+def lines_of_faults(folder: Path, text: str) -> list[int]:
+    with pytest.raises(MalformedProfile) as caught:
+        loaded(folder, text)
+    return [fault.place.line for fault in caught.value.faults]
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes", "line"),
+    [
+        ('source   = "A manual"\n', "", 1),
+        ('"vendor"', '"hearsay"', 4),
+        ("A meter", "A meter", 0),
+        ("holding  = 60", "hold = 1", 7),
+        ("equals  = 42", "equals  = 42\nwards = 1", 14),
+        ('"s32"', '"s33"', 21),
+        ('"kWh"', "7", 25),
+        ("[factors.ct]", "[factors.ct]\nwards = 1", 16),
+        ("[0, 5000]", "[0]", 31),
+    ],
+)
+def test_a_fault_of_the_form_hides_none_of_the_layout(
+    tmp_path: Path, was: str, becomes: str, line: int
+):
+    more = """
+[readings.CURRENT_L1_MA]
+holding = 0x0006
+decode  = "u16"
+unit    = "V"
+
+[readings.CURRENT_L2_MA]
+holding = 0x0006
+decode  = "u16"
+"""
+    text = GOOD.replace(was, becomes, 1) + more
+    last = len(text.splitlines())
+    assert lines_of_faults(tmp_path, text) == [*([line] if line else []), last - 4, last - 2]
+
+
+def test_a_fault_of_the_common_part_is_told_once_and_hides_none_of_a_variant(tmp_path: Path):
+    text = GOOD.replace('"kWh"', '"V"') + VARIANTS.replace("scale = 0.1", "scale = 0")
+    assert lines_of_faults(tmp_path, text) == [25, 37]
 
 
 def test_a_meter_that_can_do_nothing_is_no_meter(tmp_path: Path):
@@ -368,6 +416,46 @@ def test_a_mistake_in_a_variant_is_told_with_its_place(
     assert was in VARIANTS
     with pytest.raises(MalformedProfile, match=rf"a-meter\.toml{complaint}"):
         loaded(tmp_path, GOOD + VARIANTS.replace(was, becomes, 1))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "hidden"),
+    [
+        ("equals = 1", "equals = 1", True),
+        ("equals = 1", "equals = [1, 2]", True),
+        ("equals = 1", "between = [1, 9]", True),
+        ("between = [1, 5]", "between = [5, 9]", True),
+        ("between = [10, 50]", "scale = 0.1, between = [4, 9]", True),
+        ("equals = 1", "equals = 2", False),
+        ("between = [1, 4]", "between = [5, 9]", False),
+        ("equals = 1", "order = 'BADC', equals = 1", False),
+    ],
+)
+def test_a_variant_that_an_earlier_one_hides_is_refused(
+    tmp_path: Path, first: str, second: str, hidden: bool
+):
+    text = GOOD + VARIANTS.replace("equals = 1", first).replace("equals = 2", second)
+    if not hidden:
+        assert len(loaded(tmp_path, text).variants) == 2
+        return
+    with pytest.raises(MalformedProfile, match=r"a-meter\.toml:41:1: .*taken for 'tenths'"):
+        loaded(tmp_path, text)
+
+
+def test_texts_that_begin_alike_hide_each_other(tmp_path: Path):
+    text = GOOD + VARIANTS.replace('"u16", equals = 1', '"text", words = 2, equals = "B2"')
+    hidden = text.replace('"u16", equals = 2', '"text", words = 2, equals = "B23"')
+    with pytest.raises(MalformedProfile, match=r":41:1: .*taken for 'tenths'"):
+        loaded(tmp_path, hidden)
+    apart = text.replace('"u16", equals = 2', '"text", words = 2, equals = "A43"')
+    assert len(loaded(tmp_path, apart).variants) == 2
+
+
+def test_a_variant_that_asks_more_may_stand_first(tmp_path: Path):
+    more = ", equals = 1 }, { holding = 0x0002, decode = 'u16', equals = 7 }]"
+    text = VARIANTS.replace("equals = 2", "equals = 1").replace(", equals = 1 }", more, 1)
+    first = GOOD + text.replace("probe = {", "probe = [{", 1)
+    assert len(loaded(tmp_path, first).variants) == 2
 
 
 # --- folders ------------------------------------------------------------------------------------
