@@ -6,22 +6,28 @@ A line of the settings is borrowed first, so that it never has two masters.
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from enum import StrEnum, unique
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from pydantic import ValidationError
 
+from adapters.dlt645.alone import AloneByDlt645
+from adapters.iec62056_21.alone import AloneByReadOut
 from adapters.modbus.driver import UNITS
 from adapters.modbus.line import LineFraming, ModbusLine
 from adapters.modbus.profile import Profile
 from adapters.modbus.strangers import meter_told, models_of, narrowed, read_stranger, stranger
 from adapters.modbus.survey import Survey
 from adapters.transport.address import parse_address
+from adapters.transport.line import Line
+from api.dialects import Dialect
 from api.line_wiring import LineProfiles, load_line_profiles, open_line
 from api.settings import ModbusBus, Settings, SettingsRefused
 from api.wiring import new_chance, new_clock, open_store
+from headend.discovery import Alone
 from headend.errors import Misconfigured, NotSent
 from headend.field_readings import FieldReading
 from headend.lending import Borrower, LineNotLent
@@ -29,6 +35,16 @@ from headend.meters import BusName, ProfileName
 from headend.ports import Clock, Driver
 
 AUTO = "auto"
+
+
+@unique
+class PointToPoint(StrEnum):
+    """The dialects in which whoever is alone on a line can be asked who it is."""
+
+    DLT645 = Dialect.DLT645
+    IEC62056_21 = Dialect.IEC62056_21
+
+
 Tell = Callable[[str], None]
 Framing = LineFraming
 
@@ -96,6 +112,7 @@ class OurLine:
         self.clock = clock
         self.profiles = profiles
         self._driver = driver
+        self._alone: Line | None = None
 
     @property
     def models(self) -> Sequence[Profile]:
@@ -147,6 +164,26 @@ class OurLine:
             )
             self._stack.push_async_callback(self.line.aclose)
         return Survey(self.line, self.models, self.clock)
+
+    async def alone(
+        self, dialects: Sequence[PointToPoint], baud: int | None = None
+    ) -> Sequence[Alone]:
+        """To ask the one meter of a line that has no other; `baud` as in `survey`."""
+        await self.line.aclose()
+        settings = self.chosen.settings
+        url = settings.url if baud is None else _at(settings.url, baud)
+        line = Line(url, timeout_s=settings.timeout_s, quiet_s=settings.quiet_s)
+        self._stack.push_async_callback(line.aclose)
+        if self._alone is not None:
+            await self._alone.aclose()
+        self._alone = line
+        known: Mapping[PointToPoint, Alone] = {
+            PointToPoint.DLT645: AloneByDlt645(line, list(self.profiles.dlt645.values())),
+            PointToPoint.IEC62056_21: AloneByReadOut(
+                line, list(self.profiles.iec62056_21.values())
+            ),
+        }
+        return [known[dialect] for dialect in dialects]
 
     async def _read_out(self, address: str, name: ProfileName) -> FieldReading:
         """By another dialect than Modbus."""

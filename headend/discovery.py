@@ -40,10 +40,11 @@ class Presence(StrEnum):
 class Found:
     """Who answers at one address. `told` is what it said, for people.
 
+    `address` is that of a route; empty where the meter tells none.
     `models` are all that fit; `drn`, `service`, `currency` and `sts` only where the meter tells.
     """
 
-    unit: int
+    address: str
     presence: Presence
     models: tuple[ProfileName, ...] = ()
     told: str = ""
@@ -66,6 +67,13 @@ class Survey(Protocol):
 
     async def who(self, unit: int) -> Found:
         """Who answers there."""
+
+
+class Alone(Protocol):
+    """Asks whoever is there, on a line that a person says has one meter. Raises LineLost."""
+
+    async def who(self) -> Found | None:
+        """The meter; None where nobody answers."""
 
 
 @dataclass(slots=True)
@@ -100,6 +108,25 @@ class Discovery:
                 seen(found)
         self.ended = True
 
+    async def greet(
+        self,
+        alone: Sequence[Alone],
+        *,
+        stopped: Callable[[], bool],
+        seen: Callable[[Found | None], None],
+    ) -> None:
+        """Ask by each of these dialects, until `stopped`; `seen` is told after each."""
+        for one in alone:
+            if stopped():
+                self.ended = False
+                return
+            found = await one.who()
+            if found is not None:
+                self.found.append(found)
+            self.asked += 1
+            seen(found)
+        self.ended = True
+
 
 async def _meet(survey: Survey, unit: int, *, otherwise: bool) -> Found | None:
     garbled = 0
@@ -114,7 +141,7 @@ async def _meet(survey: Survey, unit: int, *, otherwise: bool) -> Found | None:
     if not garbled:
         return None
     told = f"{garbled} answers in a row were garbled: two meters at this address, or noise"
-    return Found(unit=unit, presence=Presence.DUPLICATE, told=told)
+    return Found(address=str(unit), presence=Presence.DUPLICATE, told=told)
 
 
 def parse_units(text: str) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import NoReturn
 
 from adapters.iec62056_21.profile import Profile
-from adapters.iec62056_21.readout import numeric, read_out, require_maker
+from adapters.iec62056_21.readout import numeric, read_out, reduced, require_maker
 from adapters.transport.line import Line
 from headend.agenda import Urgency
 from headend.commands import SetSupply
@@ -77,7 +77,7 @@ class ReadOutSession:
         received_at = self._clock.now()
         found: dict[ReadingType, int] = {}
         for one in data:
-            kind = self._profile.readings.get(_reduced(one.address))
+            kind = self._profile.readings.get(reduced(one.address))
             if kind is not None and kind not in found:
                 found[kind] = _value(one)
         return [
@@ -121,11 +121,6 @@ class ReadOutSession:
 
     def _refuse(self) -> NoReturn:
         raise Unsupported(f"a meter of profile {self._profile.name} is only read out")
-
-
-def _reduced(address: str) -> str:
-    """`1-0:1.8.0*255` as `1.8.0`: groups A, B and F are left out in most read-outs."""
-    return address.partition("*")[0].rpartition(":")[2].strip()
 
 
 def _value(one: DataSet) -> int:

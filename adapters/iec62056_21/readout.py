@@ -162,3 +162,8 @@ def numeric(one: DataSet) -> str:
     if not one.value.replace(".", "", 1).replace("-", "", 1).isdecimal():
         raise NoAnswer(f"{one.address} is no number")
     return one.value
+
+
+def reduced(address: str) -> str:
+    """`1-0:1.8.0*255` as `1.8.0`: groups A, B and F are left out in most read-outs."""
+    return address.partition("*")[0].rpartition(":")[2].strip()

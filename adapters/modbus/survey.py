@@ -79,16 +79,16 @@ class Survey:
         names = tuple(profile.name for profile in models)
         if not names:
             told = "it answers, and fits no model that is known here"
-            return Found(unit=unit, presence=Presence.UNKNOWN, told=told)
+            return Found(address=str(unit), presence=Presence.UNKNOWN, told=told)
         titles = " or ".join(profile.title for profile in models)
         if identity is None or len(names) > 1:
-            return Found(unit=unit, presence=Presence.NAMED, models=names, told=titles)
+            return Found(address=str(unit), presence=Presence.NAMED, models=names, told=titles)
         try:
             meter = meter_told(identity, names[0], str(unit), self._clock.now())
         except Misconfigured as exc:
-            return Found(unit=unit, presence=Presence.NAMED, models=names, told=str(exc))
+            return Found(address=str(unit), presence=Presence.NAMED, models=names, told=str(exc))
         return Found(
-            unit=unit,
+            address=str(unit),
             presence=Presence.NAMED,
             models=names,
             told=titles,
@@ -100,7 +100,7 @@ class Survey:
 
     def _doubted(self, unit: int, told: str, *, garbled: bool) -> Found:
         presence = Presence.DUPLICATE if garbled else Presence.UNKNOWN
-        return Found(unit=unit, presence=presence, told=told)
+        return Found(address=str(unit), presence=presence, told=told)
 
     async def _patiently(self, ask: Callable[[], Awaitable[T]], *, tries: int = 1) -> T:
         """Again when the unit was let rest, and as often as `tries` when no answer was heard."""

@@ -14,7 +14,7 @@ from api.commands.discovery_file import write_found
 from api.commands.field_options import FramingAsked, TimeoutAsked, Unserved, note
 from api.commands.stop_key import stop_key
 from api.commands.telling import MISUSED, AsJson, Config, complain, run, tell_json, tell_rows, told
-from api.field_wiring import ChosenLine, Outage, choose_line, our_line
+from api.field_wiring import ChosenLine, Outage, PointToPoint, choose_line, our_line
 from api.settings import Settings, SettingsRefused
 from headend.discovery import Discovery, Found, parse_units
 
@@ -22,6 +22,8 @@ EPILOG = "Example: headend discover serial:///dev/ttyUSB0?baud=9600 --units 1-32
 # Twice what the slowest published short reply needs, doubled again after a silence; gateways
 # wait for their own line first.
 SERIAL_S, NETWORK_S = 0.5, 2.0
+# The longest address of any dialect, for numbers to stand in their order.
+ADDRESS_DIGITS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,11 @@ class _Wanted:
     units: tuple[int, ...]
     bauds: tuple[int | None, ...]
     unserved: bool
+    alone: tuple[PointToPoint, ...] = ()
+
+    @property
+    def steps(self) -> int:
+        return (len(self.alone) or 2 * len(self.units)) * len(self.bauds)
 
 
 def discover_command(
@@ -45,6 +52,13 @@ def discover_command(
     baud: Annotated[
         list[int] | None, typer.Option("--baud", help="With --idle: a speed to try; repeat it.")
     ] = None,
+    alone: Annotated[
+        list[PointToPoint] | None,
+        typer.Option(
+            "--point-to-point",
+            help="One meter alone is on this line: ask whoever is there, by this dialect.",
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Write a file to be imported.")
     ] = None,
@@ -56,11 +70,13 @@ def discover_command(
 ) -> None:
     """Ask the Modbus units of a line one by one, and name those that answer; q or Ctrl-C ends it.
 
-    Only reads, and nothing is ever sent to all. A line that a head-end serves is borrowed from it,
-    and how long is told. The file of --out is completed by you, and brought in with: headend meters
-    import.
+    Only reads, and nothing is ever sent to all. Meters of DL/T 645 and IEC 62056-21 are found where
+    one stands alone (--point-to-point): everybody on a shared line would answer that question. A
+    line that a head-end serves is borrowed from it, and how long is told. The file of --out is
+    completed by you, and brought in with: headend meters import.
     """
     wanted = _wanted(units, baud or [], out, idle=idle, unserved=unserved)
+    wanted = replace(wanted, alone=tuple(alone or ()))
     outage, discovery = Outage(), Discovery()
 
     async def discover(settings: Settings) -> ChosenLine:
@@ -104,6 +120,11 @@ async def _look(
 ) -> None:
     if wanted.bauds != (None,) and not chosen.serial:
         raise SettingsRefused("--baud is for serial ports: a network line has its speed set there")
+    if wanted.alone and chosen.settings.framed == "tcp":
+        raise SettingsRefused(
+            "a Modbus TCP gateway speaks Modbus alone: --point-to-point is for serial lines and"
+            " for serial servers (--framing rtu)"
+        )
     async with our_line(
         settings,
         chosen,
@@ -112,11 +133,15 @@ async def _look(
         outage=outage,
         unserved=wanted.unserved,
     ) as ours:
-        with stop_key() as stopped, _progress(len(wanted.units) * len(wanted.bauds)) as seen:
+        with stop_key() as stopped, _progress(wanted.steps) as seen:
             for baud in wanted.bauds:
-                survey = await ours.survey(baud)
                 before = len(discovery.found)
-                await discovery.look(survey, wanted.units, stopped=stopped, seen=seen)
+                if wanted.alone:
+                    alone = await ours.alone(wanted.alone, baud)
+                    await discovery.greet(alone, stopped=stopped, seen=seen)
+                else:
+                    survey = await ours.survey(baud)
+                    await discovery.look(survey, wanted.units, stopped=stopped, seen=seen)
                 at = [replace(one, baud=baud) for one in discovery.found[before:]]
                 discovery.found[before:] = at
 
@@ -126,18 +151,24 @@ def _progress(total: int) -> Iterator[Callable[[Found | None], None]]:
     """A bar where a person looks on; each that is found is told at once."""
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("asking (q ends it)", total=2 * total)
+        task = bar.add_task("asking (q ends it)", total=total)
 
         def seen(found: Found | None) -> None:
             bar.advance(task, 1 if found is None else 2)
             if found is not None:
-                bar.console.print(f"unit {found.unit}: {found.told}", highlight=False)
+                bar.console.print(f"{_named(found)}: {found.told}", highlight=False)
 
         yield seen
 
 
+def _named(found: Found) -> str:
+    return f"unit {found.address}" if found.address else "somebody"
+
+
 def _tell(discovery: Discovery, outage: Outage, out: Path | None, *, as_json: bool) -> None:
-    found = sorted(discovery.found, key=lambda one: (one.baud or 0, one.unit))
+    found = sorted(
+        discovery.found, key=lambda one: (one.baud or 0, one.address.rjust(ADDRESS_DIGITS))
+    )
     if as_json:
         tell_json(
             {
@@ -159,7 +190,7 @@ def _tell(discovery: Discovery, outage: Outage, out: Path | None, *, as_json: bo
 
 def _row(one: Found) -> Mapping[str, object]:
     return {
-        "unit": one.unit,
+        "address": one.address,
         "baud": one.baud,
         "what": one.presence.value,
         "models": ", ".join(one.models),

@@ -30,7 +30,7 @@ def found_csv(found: Sequence[Found], *, bus: str) -> str:
     writer = csv.DictWriter(out, [*REQUIRED, *OPTIONAL, REASON], lineterminator="\n")
     writer.writeheader()
     for one in found:
-        cells = dict(_cells(one)) | {"bus": bus, "address": str(one.unit)}
+        cells = dict(_cells(one)) | {"bus": bus, "address": one.address}
         missing = [name for name in ASKED if not cells.get(name)]
         writer.writerow(cells | {REASON: _to_do(one, missing)})
     return out.getvalue()
@@ -57,6 +57,8 @@ def _to_do(one: Found, missing: Sequence[str]) -> str:
     todo = [f"fill in {', '.join(missing)}"] if missing else []
     if one.presence is Presence.DUPLICATE:
         todo.insert(0, "two meters answer here: give one another address")
+    if not one.address:
+        todo.append("it tells no address: on a line that it has for itself leave that empty")
     if len(one.models) > 1:
         todo.append(f"profile is one of {', '.join(one.models)}: see the plate")
     return "; ".join([*todo, one.told])

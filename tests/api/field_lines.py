@@ -2,11 +2,11 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from adapters.simulators.modbus_units import ModbusUnit
-from adapters.simulators.rs485 import Rs485Line
+from adapters.simulators.rs485 import AnyStation, Rs485Line
 from adapters.simulators.stations import Habits, Manners, ModbusStation
 from adapters.transport.address import SerialAddress
 from tests.bench.rs485_lines import SeededChance, StillClock
@@ -31,18 +31,24 @@ class WatchedWires:
 
 
 @contextmanager
-def a_field_line(*units: tuple[int, ModbusUnit], delay_s: float = 0.01) -> Iterator[WatchedWires]:
-    """Units on a pseudo-terminal at 115200 baud."""
+def a_field_line(
+    *units: tuple[int, ModbusUnit],
+    others: Callable[[Habits], Sequence[AnyStation]] = lambda _: (),
+    delay_s: float = 0.01,
+    baud: int = BAUD,
+) -> Iterator[WatchedWires]:
+    """Modbus units, and `others`, on a pseudo-terminal."""
     loop = asyncio.new_event_loop()
     stop, ready = asyncio.Event(), threading.Event()
     wires: list[WatchedWires] = []
 
     async def run() -> None:
-        address = SerialAddress(path="-", baud=BAUD)
+        address = SerialAddress(path="-", baud=baud)
         manners = Manners(delay_s=delay_s)
         chance = SeededChance(1)
         habits = Habits(manners, clock=StillClock(), chance=chance)
-        stations = [ModbusStation(number, unit, habits) for number, unit in units]
+        stations: list[AnyStation] = [ModbusStation(number, unit, habits) for number, unit in units]
+        stations += others(habits)
         async with Rs485Line(address, stations, chance=chance, manners=manners) as line:
             watched = WatchedWires(line, "")
             watched.url = line.serve_terminal_url()

@@ -18,6 +18,13 @@ from api.cli import app
 from api.commands.meters_file import read_meters
 from headend.meters import TenantId
 from tests.adapters.modbus.test_strangers import a_modelled, an_sdm630, an_stsm
+from tests.api.dialect_stations import (
+    DLT645_ADDRESS,
+    READ_OUT_ADDRESS,
+    a_dlt645_meter,
+    a_read_out_meter,
+    one_of_each,
+)
 from tests.api.field_lines import WatchedWires, a_field_line
 from tests.api.office import DRN
 from tests.api.running import a_running_head_end
@@ -50,7 +57,7 @@ def told(*words: str) -> Mapping[str, Any]:
 def test_who_is_there_is_named_and_written_for_the_import(wires: WatchedWires, tmp_path: Path):
     wires.sent.clear()
     found = told(wires.url, "--units", "1-4", "--timeout", "0.3", "--out", "found.csv")
-    assert [(one["unit"], one["what"]) for one in found["found"]] == [
+    assert [(int(one["address"]), one["what"]) for one in found["found"]] == [
         (1, "named"),
         (2, "named"),
         (3, "named"),
@@ -95,7 +102,7 @@ def test_a_line_of_a_head_end_is_borrowed_and_the_outage_told(wires: WatchedWire
     bus = {"line-1": {"url": wires.url}}
     with a_running_head_end(tmp_path, role="all", buses=bus):
         found = told("line-1", "--units", "1-2", "--config", str(file))
-        assert [one["unit"] for one in found["found"]] == [1, 2]
+        assert [int(one["address"]) for one in found["found"]] == [1, 2]
         assert found["outage_s"] > 0
         code, _, error = discover("line-1", "--units", "1", "--config", str(file))
         assert code == 0
@@ -126,8 +133,32 @@ def test_the_stop_key_ends_it_with_what_was_found(wires: WatchedWires, tmp_path:
     out, _ = process.communicate(timeout=30)
     found = json.loads(out)
     assert process.returncode == 0
-    assert [one["unit"] for one in found["found"]] == [1, 2, 3]
+    assert [int(one["address"]) for one in found["found"]] == [1, 2, 3]
     assert not found["ended"]
     assert termios.tcgetattr(terminal) == before
     os.close(keyboard)
     os.close(terminal)
+
+
+def test_the_one_meter_of_a_line_is_found_by_its_dialect(tmp_path: Path):
+    with a_field_line(others=a_dlt645_meter, baud=9600) as line:
+        words = "--point-to-point", "dlt645", "--out", "found.csv"
+        (found,) = told(line.url, *words)["found"]
+        assert (found["address"], found["models"]) == (DLT645_ADDRESS, "dlt645-2007")
+        assert f",{DLT645_ADDRESS}," in (tmp_path / "found.csv").read_text()
+        # Who speaks another dialect says nothing.
+        assert told(line.url, "--point-to-point", "iec62056-21")["found"] == []
+    with a_field_line(others=a_read_out_meter, baud=9600) as line:
+        words = "--point-to-point", "dlt645", "--point-to-point", "iec62056-21"
+        (found,) = told(line.url, *words)["found"]
+        assert (found["address"], found["models"]) == (READ_OUT_ADDRESS, "iec62056-21")
+        assert "SIM SIMULATED" in found["told"]
+
+
+def test_nobody_is_asked_as_if_alone_unless_a_person_says_so(wires: WatchedWires):
+    with a_field_line(others=one_of_each, baud=9600) as line:
+        assert told(line.url, "--units", "1-2", "--timeout", "0.1")["found"] == []
+        assert {frame[0] for frame in line.sent} == {1, 2}
+    code, _, error = discover("tcp://127.0.0.1:9", "--point-to-point", "dlt645")
+    assert (code, "speaks Modbus alone" in error) == (1, True)
+    assert discover(wires.url, "--point-to-point", "modbus")[0] == 2

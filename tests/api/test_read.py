@@ -13,6 +13,7 @@ from api.cli import app
 from headend.api_keys import Scope
 from headend.meters import BusName
 from tests.adapters.modbus.test_strangers import a_modelled, an_sdm630, an_stsm
+from tests.api.dialect_stations import DLT645_ADDRESS, READ_OUT_ADDRESS, one_of_each
 from tests.api.field_lines import WatchedWires, a_field_line
 from tests.api.office import DRN, OTHER_DRN, Office, a_meter_body
 from tests.api.running import a_running_head_end
@@ -67,6 +68,22 @@ def test_a_wrong_model_is_noticed(wires: WatchedWires):
     code, out, error = read("--line", wires.url, "--unit", "2", "--model", "stsm")
     assert (code, out) == (1, "")
     assert "what answers is no STSM" in error
+
+
+@pytest.mark.parametrize(
+    ("address", "model", "power_w"),
+    [(DLT645_ADDRESS, "dlt645-2007", 460), (READ_OUT_ADDRESS, "iec62056-21", 417)],
+)
+def test_a_meter_of_another_dialect_is_read_directly(address: str, model: str, power_w: int):
+    with a_field_line((2, an_sdm630()), others=one_of_each, baud=9600) as line:
+        found = told("--line", line.url, "--unit", address, "--model", model)
+        values = {one["type"]: one["value"] for one in found["readings"]}
+        assert (values["power_w"], values["voltage_l1_mv"]) == (power_w, 230_000)
+        assert (found["model"], found["outage_s"]) == (model, None)
+        code, out, error = read("--line", line.url, "--unit", "99", "--model", model)
+        assert (code, out, "no reply" in error) == (1, "", True)
+        # Its neighbour of Modbus as before.
+        assert told("--line", line.url, "--unit", "2", "--model", "eastron-sdm630")["readings"]
 
 
 def test_what_is_wrong_is_told(wires: WatchedWires):

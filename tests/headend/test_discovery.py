@@ -18,7 +18,7 @@ class Scripted:
         return left.pop(0) if left else Heard.SILENCE
 
     async def who(self, unit: int) -> Found:
-        return Found(unit=unit, presence=Presence.UNKNOWN)
+        return Found(address=str(unit), presence=Presence.UNKNOWN)
 
 
 async def looked(survey: Scripted, units=(1, 2, 3), stop_after: int = 99) -> Discovery:
@@ -32,7 +32,7 @@ async def looked(survey: Scripted, units=(1, 2, 3), stop_after: int = 99) -> Dis
 async def test_the_silent_are_asked_once_more_otherwise():
     survey = Scripted(u1=[Heard.ANSWER], u2=[Heard.SILENCE, Heard.ANSWER])
     found = await looked(survey)
-    assert [one.unit for one in found.found] == [1, 2]
+    assert [one.address for one in found.found] == ["1", "2"]
     assert survey.asked == [(1, False), (2, False), (3, False), (2, True), (3, True)]
     assert found.ended
 
@@ -45,7 +45,32 @@ async def test_a_disturbance_is_no_second_meter():
 
 async def test_a_stop_keeps_what_was_found():
     found = await looked(Scripted(u1=[Heard.ANSWER], u2=[Heard.ANSWER]), stop_after=1)
-    assert ([one.unit for one in found.found], found.ended) == ([1], False)
+    assert ([one.address for one in found.found], found.ended) == (["1"], False)
+
+
+class Greeted:
+    def __init__(self, found: Found | None) -> None:
+        self.found = found
+        self.asked = 0
+
+    async def who(self) -> Found | None:
+        self.asked += 1
+        return self.found
+
+
+async def test_who_is_alone_is_asked_by_each_dialect_until_it_is_stopped():
+    there = Greeted(Found(address="161", presence=Presence.UNKNOWN))
+    nobody = Greeted(None)
+    seen: list[Found | None] = []
+    found = Discovery()
+    await found.greet([nobody, there], stopped=lambda: False, seen=seen.append)
+    assert ([one.address for one in found.found], found.ended, seen) == (
+        ["161"],
+        True,
+        [None, there.found],
+    )
+    await found.greet([nobody, there], stopped=lambda: len(seen) > 2, seen=seen.append)
+    assert (found.ended, there.asked) == (False, 1)
 
 
 def test_units_are_written_as_ranges():

@@ -8,6 +8,8 @@ from adapters.simulators.modbus_units import ModbusUnit
 from adapters.simulators.sdm_registers import EnergyMeter
 from headend.discovery import Discovery, Found, Presence
 from tests.adapters.modbus.clocks import NOON, StillClock
+from tests.adapters.modbus.test_gateway import SimulatedGateway
+from tests.adapters.modbus.test_gateway import a_line as a_gateway_line
 from tests.adapters.modbus.test_strangers import (
     PROFILES,
     Nines,
@@ -27,7 +29,7 @@ async def surveyed(line: ModbusLine, units=range(1, 13)) -> dict[int, Found]:
     survey = Survey(line, list(PROFILES.values()), StillClock())
     await discovery.look(survey, units, stopped=lambda: False, seen=lambda _: None)
     assert discovery.ended
-    return {one.unit: one for one in discovery.found}
+    return {int(one.address): one for one in discovery.found}
 
 
 def a_stranger() -> ModbusUnit:
@@ -75,3 +77,15 @@ async def test_two_who_answer_in_turns_tell_another_identity():
     found = await surveyed(a_line(wires((5, one))))
     assert found[5].presence is Presence.DUPLICATE
     assert "another identity" in found[5].told
+
+
+async def test_who_is_behind_a_modbus_tcp_gateway():
+    # Some of the dead it reports, after its own time-out; of others it says nothing.
+    dead, unsaid = {1, 3, 4, 6, 7}, {10, 11, 12}
+    gateway = SimulatedGateway(dead=dead, swallows=unsaid)
+    line = a_gateway_line(gateway)
+    found = await surveyed(line)
+    assert set(found) == {2, 5, 8, 9}
+    assert Presence.DUPLICATE not in {one.presence for one in found.values()}
+    assert {unit for _, unit, _ in gateway.sent} == set(range(1, 13))
+    assert gateway.deepest == 1
