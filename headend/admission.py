@@ -92,7 +92,9 @@ async def admit(
         raise OrderDiffers(wish.ident, "order")
     known = await tx.dangers.find(tenant, wish.ident)
     if known is not None:
-        if (known.danger, known.drn) != (wish.danger, wish.meter.drn):
+        if known.drn != wish.meter.drn:
+            raise OrderDiffers(wish.ident, "meter")
+        if known.danger is not wish.danger or not _asks_the_same(known.command, wish.command):
             raise OrderDiffers(wish.ident, "order")
         return None
     if (hold := await tx.holds.in_force(tenant, wish.danger, sgc)) is not None:
@@ -165,6 +167,19 @@ def _for(approval: Approval, wish: Wish) -> bool:
         wish.command,
         wish.three_kct,
     )
+
+
+def _asks_the_same(known: Command | None, command: Command) -> bool:
+    """The caller says the same, whatever key the meter holds by now."""
+    match known, command:
+        case Manage(one), Manage(other):
+            return one == other
+        case ChangeKey(to=one), ChangeKey(to=other):
+            return one == other
+        case None, _:
+            return True  # it was not remembered yet
+        case _:
+            return known == command
 
 
 def _undecided(approval: Approval) -> OrderRefused | None:
@@ -276,6 +291,7 @@ async def _count(tx: Transaction, wish: Wish, approval: Approval | None, *, now:
             sgc=wish.meter.sts.sgc,
             ordered_by=wish.ordered_by,
             admitted_at=now,
+            command=wish.command,
         )
     )
     result = "" if approval is None else f"approved by person:{approval.decided_by}"

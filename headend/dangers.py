@@ -171,7 +171,8 @@ def exceeded(caps: Caps, tally: Tally) -> str | None:
 class DangerousOrder:
     """One dangerous order as it was admitted; its id is that of its delivery.
 
-    `result` is how its delivery ended, once that is noted.
+    `result` is how its delivery ended, once that is noted. Its delivery may never come to be (the
+    security module is down); `command` is what was asked, so that a repeat is told from another.
     """
 
     tenant: TenantId
@@ -183,6 +184,7 @@ class DangerousOrder:
     admitted_at: datetime
     result: DeliveryState | None = None
     ended_at: datetime | None = None
+    command: Command | None = None
 
 
 @dataclass(frozen=True, slots=True)

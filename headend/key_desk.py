@@ -114,10 +114,10 @@ class KeyDesk:
                 three_kct=three_kct,
             )
         )
-        issued = await self._module.change_key(
-            KeyChangeOrder(tenant=tenant, drn=drn, present=meter.sts, to=to, three_kct=three_kct),
-            message_id=message_id(meter, ident),
+        wanted = KeyChangeOrder(
+            tenant=tenant, drn=drn, present=meter.sts, to=to, three_kct=three_kct
         )
+        issued = await self._module.change_key(wanted, message_id=message_id(meter, ident, wanted))
         return await self._add(meter, change, issued, ident=ident, ordered_by=ordered_by)
 
     @lost_races_again
@@ -152,7 +152,7 @@ class KeyDesk:
             tid = await self._tid(meter)
             rnd = None if tid is None else self._chance.nibble()
             wanted = replace(wanted, tid=tid, rnd=rnd)
-        issued = await self._module.issue(wanted, message_id=message_id(meter, ident))
+        issued = await self._module.issue(wanted, message_id=message_id(meter, ident, order))
         bulk = requester.job is not None
         return await self._add(
             meter, command, issued, ident=ident, ordered_by=ordered_by, bulk=bulk

@@ -6,7 +6,7 @@ from headend.commands import TOKEN_COMMANDS, ChangeKey, Command, Manage
 from headend.deliveries import Delivery
 from headend.meters import Drn, Meter, StsConfiguration
 from headend.refusals import NothingToAsk, OrderDiffers
-from headend.tokens import ManagementOrder, Token, TokenOrder, TokenState
+from headend.tokens import KeyChangeOrder, ManagementOrder, Token, TokenOrder, TokenState
 
 
 def asked(meter: Meter, order: ManagementOrder) -> TokenOrder:
@@ -22,14 +22,23 @@ def asked(meter: Meter, order: ManagementOrder) -> TokenOrder:
     )
 
 
-def message_id(meter: Meter, ident: str) -> str:
-    """No recharge of this id has it, and it is another when the meter's key was changed meanwhile.
+def message_id(meter: Meter, ident: str, content: ManagementOrder | KeyChangeOrder) -> str:
+    """No recharge of this id has it, and it is another when the meter's key was changed meanwhile,
+    for another meter, or for another order.
 
-    The module gives the same digits for the same message id.
+    The module gives the same digits for the same message id: it must never give those of an order
+    whose answer was lost to a different one that came later under the same id.
     """
     held = meter.sts
     key = f"{held.sgc}.{held.krn}.{held.tariff_index}.{held.key_type}.{held.ea}"
-    return f"{meter.tenant}/{ident}/{key}"
+    return f"{meter.tenant}/{ident}/{key}/{meter.drn}/{_in_short(content)}"
+
+
+def _in_short(content: ManagementOrder | KeyChangeOrder) -> str:
+    if isinstance(content, ManagementOrder):
+        return f"{content.kind.value}.{content.value}.{content.index}"
+    to = content.to
+    return f"{to.sgc}.{to.krn}.{to.tariff_index}.{to.key_type}.{to.ea}.{content.three_kct}"
 
 
 def same_order(known: Delivery, drn: Drn, command: Command) -> Delivery:

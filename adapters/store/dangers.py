@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Integer, and_, bindparam, func, select, update
 
 from adapters.store.columns import MOMENT, literals
+from adapters.store.commands import command_json, command_of
 from adapters.store.harm_tables import caps, danger_turns, dangerous_orders
 from adapters.store.inserts import new_only, upsert
 from adapters.store.statements import SqlRow, Statements
@@ -83,6 +84,7 @@ class SqlDangerousOrders:
 
     async def add(self, order: DangerousOrder) -> None:
         columns = {field.name: getattr(order, field.name) for field in fields(order)}
+        columns["command"] = None if order.command is None else command_json(order.command)
         if not await self._run.changed(_ADD[self._run.dialect], columns):
             raise Stale(f"dangerous order {order.id}")
 
@@ -134,6 +136,7 @@ def _order_of(row: SqlRow) -> DangerousOrder:
         admitted_at=row.admitted_at,
         result=None if row.result is None else DeliveryState(row.result),
         ended_at=row.ended_at,
+        command=None if row.command is None else command_of(row.command),
     )
 
 

@@ -93,6 +93,7 @@ dangerous_orders = Table(
     Column("admitted_at", MOMENT, nullable=False),
     Column("result", String),
     Column("ended_at", MOMENT),
+    Column("command", JSON(none_as_null=True)),
     Index("ix_dangerous_orders_count", "tenant", "danger", "admitted_at"),
     Index("ix_dangerous_orders_share", "tenant", "danger", "sgc", "ended_at"),
 )

@@ -422,3 +422,22 @@ def test_a_day_has_its_hours_where_the_group_lives():
 
 def office_time(day: date, hour: int) -> Any:
     return datetime.combine(day, time(hour), tzinfo=UTC)
+
+
+async def test_a_second_key_of_the_same_person_does_not_pass_the_cap_of_the_group(
+    office: Office, caller: Caller
+):
+    """The cap of a key is that key's; what several keys order together the group's cap bounds."""
+    _, chief = await office.person("Chief")
+    caps = {"per_key_hour": 2, "per_key_day": 2, "per_group_hour": 3, "per_group_day": 3}
+    assert (await chief.put("/v1/caps/open_supply", json=caps)).status_code == 200
+    owner, _ = await office.person("Ama Mensah")
+    keys = [office.with_key(await office.key(*Scope, person=owner)) for _ in range(2)]
+    told = []
+    for number in range(4):
+        answer = await keys[number % 2].post(SUPPLY, json=an_opening(office, f"o{number}"))
+        told.append(answer.status_code)
+    assert told == [202, 202, 202, 403]
+    detail = answer.json()["detail"]
+    assert slug(answer) == "approval-required"
+    assert "3 an hour for a supply group" in detail

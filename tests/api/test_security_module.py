@@ -7,11 +7,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from adapters.vault.key_import import check_value
 from api.wiring import head_end
+from headend.errors import ModuleDown
 from headend.recharges import RechargeState
 from protocols.sts.keys import VendingKey
 from protocols.sts.tables import BaseDate, Dkga
@@ -31,7 +33,10 @@ from tests.api.office import (
     a_meter_body,
     a_recharge_body,
     a_settings,
+    slug,
 )
+from tests.api.orders import ENGINEERING
+from tests.builders import a_drn
 
 MODULE_KEY = VendingKey(
     bytes.fromhex(VENDING_KEY), dkga=Dkga.HMAC_SHA_256, sgc=int(SGC), krn=1,
@@ -149,3 +154,53 @@ async def test_closing_the_head_end_closes_its_connections(branch: Branch):
         async with asyncio.timeout(2):
             while branch.module.connections:
                 await asyncio.sleep(0.01)
+
+
+async def test_another_order_under_the_id_of_one_that_the_module_delayed_is_a_contradiction(
+    branch: Branch,
+):
+    path = ENGINEERING
+    limit = {"id": "m1", "kind": "power_limit", "value": 6000}
+    down = await branch.caller.post(path, json=limit)
+    assert slug(down) == "security-module-down"
+    await branch.caller.post("/v1/recharges", json=a_recharge_body())
+    async with running(branch.module, branch.authority):
+        await asyncio.sleep(2.1)
+        dearer = a_recharge_body(amount={"kind": "units", "value": "99", "unit": "kWh"})
+        for answer in (
+            await branch.caller.post(path, json=limit | {"value": 9000}),
+            await branch.caller.post(path, json=limit | {"kind": "clear_credit", "value": 0}),
+            await branch.caller.post("/v1/recharges", json=dearer),
+        ):
+            assert answer.status_code == 409, answer.text
+            assert slug(answer) in ("order-differs", "recharge-differs")
+        assert branch.module.made == []
+        assert (await branch.caller.post(path, json=limit)).status_code == 201
+    assert len(branch.module.made) == 1
+
+
+async def test_digits_made_for_an_order_whose_answer_was_lost_go_to_no_other_order(
+    branch: Branch, monkeypatch: pytest.MonkeyPatch
+):
+    """One that is counted nowhere, so that nothing of it was stored."""
+    path = ENGINEERING
+    module = branch.office.head_end.vending.module
+    issue = type(module).issue
+
+    async def lost(*what: Any, **more: Any) -> Any:
+        await issue(*what, **more)
+        raise ModuleDown("its answer was lost")
+
+    async with running(branch.module, branch.authority):
+        with monkeypatch.context() as losing:
+            losing.setattr(type(module), "issue", lost)
+            answer = await branch.caller.post(path, json={"id": "m1", "kind": "clear_tamper"})
+            assert slug(answer) == "security-module-down"
+        other = a_drn(2)
+        body = a_meter_body(other, route={"bus": "line-1", "address": "18"})
+        assert (await branch.caller.post("/v1/meters", json=body)).status_code == 201
+        again = await branch.caller.post(
+            f"/v1/meters/{other}/engineering", json={"id": "m1", "kind": "clear_tamper"}
+        )
+        assert again.status_code == 201, again.text
+    assert len(branch.module.made) == 2
