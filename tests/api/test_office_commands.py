@@ -91,7 +91,7 @@ def an_opening(ident: str) -> str:
 @pytest.fixture
 def waiting(desk: Desk, people: dict[str, str], request: pytest.FixtureRequest) -> str:
     """The id of a job that waits for its approval."""
-    job = request.node.name.replace("_", "-")[-40:]
+    job = str(request.node.name).replace("_", "-")[-40:]
     file = a_file(desk, f"{job}.csv", an_opening(f"{job}.o"))
     told = desk.told("jobs", "submit", file, "--id", job, HEADEND_KEY=people["HEADEND_KEY"])
     assert told["state"] == "working"
