@@ -1,7 +1,8 @@
 """A captured Modbus frame in plain words: for people who look at a line.
 
-Serial (RTU) and TCP frames, requests and replies, decoded by pymodbus. What a token write
-carries is hidden unless it is asked for.
+Serial (RTU) and TCP frames, requests and replies: reads and writes decoded by pymodbus, the rarer
+functions by `protocols.modbus.functions`. What a token write carries is hidden unless it is asked
+for.
 """
 
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from pymodbus.pdu.exceptionresponse import ExceptionResponse
 
 from adapters.modbus.exceptions import error_of
 from protocols.modbus.blocks import Span
+from protocols.modbus.functions import Inconsistent, Told, explained
 from protocols.modbus.registers import Encoding, NumberFormat, Order
 from protocols.modbus.stsm import TOKEN_ENTRY
 
@@ -28,10 +30,18 @@ _FUNCTIONS = {
     4: "read input registers",
     5: "write one coil",
     6: "write one holding register",
+    7: "read exception status",
+    8: "diagnostics",
+    11: "read the counter of communication events",
+    12: "read the log of communication events",
     15: "write coils",
     16: "write holding registers",
+    17: "report server identifier",
+    20: "read file records",
+    21: "write file records",
     22: "mask-write a holding register",
     23: "read and write holding registers",
+    24: "read a queue of registers",
     43: "read device identification",
 }
 _ECHOED = frozenset({5, 6})
@@ -45,24 +55,73 @@ class NotModbus(ValueError):
 def explain(data: bytes, *, show_secrets: bool = False) -> Rows:
     """What a frame says, as name and text. Raises NotModbus."""
     over_tcp = _is_tcp(data)
+    pdu = _message(data, over_tcp=over_tcp)
+    head = [("frame", "Modbus TCP" if over_tcp else "Modbus RTU, CRC right")]
+    if over_tcp:
+        head.append(("transaction", str(int.from_bytes(data[:2]))))
+    head.append(("unit", str(data[6] if over_tcp else data[0])))
+    if told := _told(pdu):
+        return [*head, *_told_rows(pdu[0], told, show=show_secrets)]
     framer_class = FramerSocket if over_tcp else FramerRTU
     request = _decoded(framer_class(DecodePDU(is_server=True)), data)
     reply = _decoded(framer_class(DecodePDU(is_server=False)), data)
     found = request or reply
     if found is None:
         raise NotModbus(_why_not(data, over_tcp=over_tcp))
-    rows = [("frame", "Modbus TCP" if over_tcp else "Modbus RTU, CRC right")]
-    if over_tcp:
-        rows.append(("transaction", str(int.from_bytes(data[:2]))))
-    rows.append(("unit", str(data[6] if over_tcp else data[0])))
     if isinstance(found, ExceptionResponse):
-        return [*rows, *_exception_rows(found)]
+        return [*head, *_exception_rows(found)]
+    rows = [*head]
     rows.append(("function", f"{found.function_code} {_FUNCTIONS.get(found.function_code, '')}"))
     if found.function_code in _ECHOED:
         rows.append(("role", "request, or the reply that echoes it"))
     else:
         rows.append(("role", "request" if request is not None else "reply"))
     return [*rows, *_content_rows(found, is_request=request is not None, show=show_secrets)]
+
+
+def _message(data: bytes, *, over_tcp: bool) -> bytes:
+    """From the function code on, its counts checked; empty where no frame is whole."""
+    if over_tcp:
+        pdu = data[_MBAP_BYTES:]
+    else:
+        pdu = data[1:-2] if _whole(data) else b""
+    if pdu and not _fits(pdu):
+        right = "" if over_tcp else "the CRC is right, but "
+        function = pdu[0] & 0x7F
+        raise NotModbus(f"{right}the counts of function {function} do not fit {len(pdu)} bytes")
+    return pdu
+
+
+def _fits(pdu: bytes) -> bool:
+    """Lengths and byte counts of reads, writes and exceptions agree."""
+    size = len(pdu)
+    if pdu[0] & 0x80:
+        return size == 2
+    match pdu[0]:
+        case 1 | 2 | 3 | 4:
+            whole = pdu[0] < 3 or size % 2 == 0
+            return size == 5 or (size > 2 and pdu[1] == size - 2 and whole)
+        case 5 | 6:
+            return size == 5
+        case 15 | 16 if size != 5:
+            count = int.from_bytes(pdu[3:5])
+            due = 2 * count if pdu[0] == 16 else (count + 7) // 8
+            return size > 6 and pdu[5] == size - 6 == due
+    return True
+
+
+def _told(pdu: bytes) -> Told | None:
+    try:
+        return explained(pdu)
+    except Inconsistent as exc:
+        raise NotModbus(f"function {pdu[0]}: {exc}") from exc
+
+
+def _told_rows(function: int, told: Told, *, show: bool) -> Rows:
+    rows = [("function", f"{function} {_FUNCTIONS[function]}"), ("role", told.role), *told.rows]
+    if told.written is not None and _meets_token(told.written) and not show:
+        return [*rows, *((name, f"{HIDDEN}: they enter a token") for name, _ in told.secret)]
+    return [*rows, *told.secret]
 
 
 def _is_tcp(data: bytes) -> bool:
@@ -141,9 +200,12 @@ def _content_rows(found: ModbusPDU, *, is_request: bool, show: bool) -> Rows:
 
 def _is_token(found: ModbusPDU) -> bool:
     """A write that reaches into the token entry of an STSM meter."""
-    if found.function_code not in (6, 16, 23):
+    if found.function_code not in (6, 16):
         return False
-    written = Span(found.address, max(1, len(found.registers)))
+    return _meets_token(Span(found.address, max(1, len(found.registers))))
+
+
+def _meets_token(written: Span) -> bool:
     return written.start < TOKEN_ENTRY.end and TOKEN_ENTRY.start < written.end
 
 

@@ -6,6 +6,7 @@ import random
 import pytest
 from typer.testing import CliRunner
 
+from adapters.modbus.frames import serial_frame
 from api.cli import app
 from api.dialects import EXPLAIN, Dialect
 from tests.vectors.field_frames import VECTORS, frame, of_protocol, published
@@ -117,6 +118,55 @@ def test_what_is_no_frame_says_why():
 )
 def test_broken_modbus_says_what_is_wrong(hexadecimal: str, why: str):
     assert why in decode("modbus", hexadecimal).stderr
+
+
+def serial(pdu: str) -> bytes:
+    return serial_frame(bytes.fromhex("01" + pdu))
+
+
+@pytest.mark.parametrize(
+    ("pdu", "told"),
+    [
+        ("07", {"function": "7 read exception status", "role": "request"}),
+        ("0b ffff 0108", {"role": "reply", "events": "264"}),
+        ("16 0004 00f2 0025", {"address": "0x0004 (4)", "and mask": "00f2", "or mask": "0025"}),
+        ("18 04de", {"function": "24 read a queue of registers", "address": "0x04de (1246)"}),
+        ("2b 0e 01 00", {"function": "43 read device identification", "from object": "0 vendor"}),
+    ],
+)
+def test_rarer_modbus_functions_are_explained(pdu: str, told: dict[str, str]):
+    assert fields("modbus", serial(pdu)).items() >= told.items()
+    over_tcp = bytes.fromhex("0007 0000") + (len(serial(pdu)) - 2).to_bytes(2) + serial(pdu)[:-2]
+    if len(over_tcp) > 8:
+        assert fields("modbus", over_tcp).items() >= told.items()
+
+
+@pytest.mark.parametrize("pdu", ["17 d040 0001 d080 0001 02 5555", "16 d083 0000 5555"])
+def test_a_token_shows_in_no_function_unless_asked_for(pdu: str):
+    assert "5555" not in str(fields("modbus", serial(pdu)))
+    assert "5555" in str(fields("modbus", serial(pdu), "--show-secrets"))
+
+
+@pytest.mark.parametrize(
+    "pdu",
+    [
+        "01 02 cd",  # read coils: a count of 2, one byte
+        "03 05 0001 0002 00",  # half a register
+        "04 06 0001 0002",
+        "0f 0013 000a 03 cd 01 00",  # ten coils are two bytes
+        "10 0001 0002 02 000a",  # two registers are four bytes
+        "10 0001 0001 04 000a 0102",
+        "05 0001 ff00 00",
+        "97 02 00",
+        "17 0003 0006 000e 0003 05 00ff 00ff 00ff",
+    ],
+)
+def test_counts_that_do_not_fit_are_refused(pdu: str):
+    frames = serial(pdu), bytes.fromhex("0007 0000 00") + bytes((len(serial(pdu)) - 2,))
+    for framed in (frames[0], frames[1] + serial(pdu)[:-2]):
+        answer = decode("modbus", framed.hex())
+        assert answer.exit_code == 1, answer.stdout
+        assert "function" in answer.stderr
 
 
 @pytest.mark.parametrize(

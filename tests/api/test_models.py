@@ -92,11 +92,12 @@ def test_every_fault_of_every_file_is_told_with_its_place(tmp_path: Path):
     faults = told("check", str(one), str(two), code=1)["faults"]
     assert [(Path(f["file"]).name, f["line"], f["column"]) for f in faults] == [
         ("one.toml", 9, 1),
+        ("one.toml", 14, 1),
         ("two.toml", 2, 1),
     ]
     lines = headend("check", str(one), str(two), code=1).stdout.splitlines()
     assert lines[0].startswith(f"{one}:9:1: unknown key `equal`")
-    assert lines[-1] == "2 checked, 2 faults"
+    assert lines[-1] == "2 checked, 3 faults"
 
 
 def test_a_file_that_is_not_there_is_a_fault(tmp_path: Path):
