@@ -81,10 +81,8 @@ def explain(data: bytes, *, show_secrets: bool = False) -> Rows:
 
 def _message(data: bytes, *, over_tcp: bool) -> bytes:
     """From the function code on, its counts checked; empty where no frame is whole."""
-    if over_tcp:
-        pdu = data[_MBAP_BYTES:]
-    else:
-        pdu = data[1:-2] if _whole(data) else b""
+    serial = data[1:-2] if _whole(data) else b""
+    pdu = data[_MBAP_BYTES:] if over_tcp else serial
     if pdu and not _fits(pdu):
         right = "" if over_tcp else "the CRC is right, but "
         function = pdu[0] & 0x7F

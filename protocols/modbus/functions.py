@@ -1,8 +1,8 @@
 """The rarer functions in plain words (Modbus application protocol V1.1b3, 6.7-6.21).
 
 Whether a message is a request or a reply shows by its shape; where a reply echoes its request it
-can be either. Of registers that a request writes only their place is told apart, so that a caller can
-hide what they hold. Knows nothing of frames around the message.
+can be either. What a request writes to registers is told apart, so that a caller can hide it.
+Knows nothing of frames around the message.
 """
 
 from collections.abc import Callable, Mapping, Sequence
