@@ -22,7 +22,11 @@ from headend.meters import KeyType, StsConfiguration
 from headend.supply import SupplyAction, SupplyReason
 from headend.tokens import ManagementKind, ManagementOrder
 
-KIND_TAGS: Mapping[type[Command], str] = {ChangeKey: "change_key", Manage: "manage"}
+KIND_TAGS: Mapping[type[Command], str] = {
+    ChangeKey: "change_key",
+    Manage: "manage",
+    SetSupply: "set_supply",
+}
 
 
 def command_json(command: Command) -> dict[str, object]:
