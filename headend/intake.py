@@ -21,6 +21,7 @@ from headend.proving import expected_of, may_still_be_seen, said, says_of, silen
 from headend.quantities import fits
 from headend.readings import Quality, Reading, ReadingType, judge
 from headend.recharges import settle
+from headend.reconnecting import permit_after_credit
 from headend.register_words import register_word
 from headend.registers import believable_before
 from headend.store import Store, Transaction
@@ -340,3 +341,5 @@ async def _supply_seen(tx: Transaction, supply: Supply, report: Report, *, now: 
         ):
             await tx.recharges.save(after, was=recharge.state)
             await announce(tx, *recharge_news(recharge, after, now=now))
+            if delivery is not None:
+                await permit_after_credit(tx, delivery, after, now=now)

@@ -245,12 +245,17 @@ def rank_of(moment: datetime) -> int:
 
 
 async def cancel_openings(tx: Transaction, meter: Meter, *, now: datetime) -> None:
-    """A paid recharge cancels a waiting disconnection for non-payment."""
-    waiting = frozenset({DeliveryState.WAITING})
-    for delivery in await tx.deliveries.of_meter(meter.tenant, meter.drn, states=waiting):
+    """A paid recharge cancels a waiting disconnection for non-payment.
+
+    One in doubt is looked at now, and not sent again; one being sent is judged by how it ends.
+    """
+    states = frozenset({DeliveryState.WAITING, DeliveryState.UNCERTAIN})
+    for delivery in await tx.deliveries.of_meter(meter.tenant, meter.drn, states=states):
         match delivery.command:
             case SetSupply(SupplyAction.OPEN, SupplyReason.NON_PAYMENT, _):
                 after = delivery.after(Fact.CANCELLED, now=now)
+                if after.state is DeliveryState.UNCERTAIN:
+                    after = replace(after, not_before=min(after.not_before, now))
                 await tx.deliveries.save(after, was=delivery.state)
                 await announce(tx, *delivery_news(delivery, after, now=now))
 

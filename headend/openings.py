@@ -7,12 +7,12 @@ from headend.commands import SetSupply
 from headend.dangers import Danger
 from headend.deliveries import Delivery, Fact
 from headend.meters import Meter
+from headend.newest_supply import overtaken
 from headend.opening_hours import default_hours
 from headend.outcomes import Outcome
 from headend.refusals import OrderRefused, OutsideHours, SupplyProtected
 from headend.store import Transaction
 from headend.supply import SupplyAction, SupplyReason
-from headend.supply_orders import overtaken
 
 # An opening that is held is looked at again after this.
 HELD_FOR = timedelta(minutes=1)

@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from headend.announcing import delivery_news, recharge_news, reversed_news
 from headend.attempts import Attempt
-from headend.commands import TOKEN_COMMANDS, ChangeKey
+from headend.commands import TOKEN_COMMANDS, ChangeKey, SetSupply
 from headend.deliveries import Confirmation, Delivery, DeliveryMethod, DeliveryState, Fact
 from headend.evidence import Evidence
 from headend.outbox import announce
@@ -18,8 +18,9 @@ from headend.polling import SUPPLY_LOOK_FIRST_S
 from headend.quantities import Amount
 from headend.readings import Reading
 from headend.recharges import UNLIT_STATES, Recharge, settle
+from headend.reconnecting import permit_after_credit, permit_after_opening
 from headend.store import Transaction
-from headend.supply import Supply
+from headend.supply import Supply, SupplyAction, SupplyReason
 from headend.tokens import Token, TokenOutcome, TokenResult, TokenState
 
 # What a meter says of a lock-out without a time.
@@ -104,9 +105,21 @@ async def write_outcome(
     if after.state is DeliveryState.UNRESOLVED:
         look_at = now + timedelta(seconds=SUPPLY_LOOK_FIRST_S)
         await tx.polls.hasten(after.tenant, after.drn, due_at=look_at)
-    if isinstance(after.command, ChangeKey) and after.state is DeliveryState.DONE:
-        await _rekey_meter(tx, after, after.command, now=now)
+    if after.state is DeliveryState.DONE and delivery.state is not DeliveryState.DONE:
+        await _carried_out(tx, after, now=now)
     return after
+
+
+async def _carried_out(tx: Transaction, delivery: Delivery, *, now: datetime) -> None:
+    """What follows from an order that the meter has just been found to have carried out."""
+    match delivery.command:
+        case ChangeKey() as change:
+            await _rekey_meter(tx, delivery, change, now=now)
+        case SetSupply(SupplyAction.OPEN, SupplyReason.NON_PAYMENT, _):
+            await permit_after_opening(tx, delivery, now=now)
+        case SetSupply(SupplyAction.PERMIT_CLOSE, _, _):
+            # Sales that wait for their light see it soon.
+            await tx.polls.hasten(delivery.tenant, delivery.drn, due_at=now)
 
 
 async def _keep_evidence(
@@ -223,6 +236,7 @@ async def settle_recharge(
         # The money went back on proof, and the credit is in all the same.
         await announce(tx, *reversed_news(delivery, was=was, now=now))
     if after.state in UNLIT_STATES and delivery.state is DeliveryState.DONE:
+        await permit_after_credit(tx, delivery, after, now=now)
         look_at = now + timedelta(seconds=SUPPLY_LOOK_FIRST_S)
         await tx.polls.hasten(delivery.tenant, delivery.drn, due_at=look_at)
 

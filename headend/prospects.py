@@ -105,7 +105,7 @@ _LIGHTS = {
     DarkCause.DEBT: (NextStep.PERSON_DECIDES, "the meter holds it off for a debt."),
     DarkCause.DISCONNECTED: (
         NextStep.PERSON_DECIDES,
-        "somebody ordered it off. If the reason is gone, permit the meter to close.",
+        "somebody ordered it off. If the reason is gone, order its supply: permit_close.",
     ),
     DarkCause.NO_VOLTAGE: (
         NextStep.PERSON_DECIDES,

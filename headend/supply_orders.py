@@ -17,20 +17,6 @@ from headend.supply import Supply, as_ordered
 from headend.worklist import QUIET
 
 _IN_DOUBT = frozenset({DeliveryState.UNCERTAIN, DeliveryState.UNRESOLVED})
-# An order that came after it, whatever became of that one but nothing, says what is wanted now.
-_COUNTS = frozenset(DeliveryState) - {DeliveryState.FAILED, DeliveryState.CANCELLED}
-
-
-async def newest_supply_order(tx: Transaction, delivery: Delivery) -> Delivery | None:
-    """What was last ordered of the supply of the same meter; not what never reached it."""
-    found = await tx.deliveries.newest_of(delivery.tenant, delivery.drn, SetSupply, states=_COUNTS)
-    return max(found, key=lambda one: (one.rank, one.id), default=None)
-
-
-async def overtaken(tx: Transaction, delivery: Delivery) -> bool:
-    """A newer supply order was made: this one must not be sent after it."""
-    newest = await newest_supply_order(tx, delivery)
-    return newest is not None and (newest.rank, newest.id) > (delivery.rank, delivery.id)
 
 
 async def supply_told(

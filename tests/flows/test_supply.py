@@ -2,17 +2,21 @@
 
 import asyncio
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from headend.audit import AuditAction
+from headend.commands import SetSupply
+from headend.darkness import Darkness, dark_page
 from headend.deliveries import Confirmation, Delivery, DeliveryState, Fact
 from headend.evidence import EvidenceKind, Says
 from headend.meters import Drn
 from headend.pages import Cursor
+from headend.recharges import RechargeState
 from headend.refusals import NotOnTheWorkList
-from headend.supply import SupplyAction, SupplyReason
+from headend.supply import ControlState, SupplyAction, SupplyReason
 from headend.worklist import Way
 from headend.worklist_desk import WorkListDesk
 from tests.fakes import MemoryStore
@@ -179,3 +183,104 @@ async def test_what_nobody_wants_any_more_is_closed_long_before_its_deadline(wor
         assert (await desk_of(world, process).page(TENANT, Cursor())).items == []
     assert (opening.state, opening.stopped_by) == (DeliveryState.UNRESOLVED, Fact.NOT_AS_ORDERED)
     assert meter.relay.closed
+
+
+async def dark_by_us(world: World, process: Process, reason: SupplyReason) -> None:
+    """The supply was opened by our order, and everybody knows it."""
+    await asyncio.sleep(5)
+    await order_supply(process, world, reason=reason)
+    await until(lambda: is_in(world, DeliveryState.DONE), within_s=60)
+    assert not meter_of(world).relay.closed
+
+
+async def sale_is(world: World, *states: RechargeState) -> bool:
+    recharge = await world.recharge_of("r1")
+    return recharge is not None and recharge.state in states
+
+
+async def permits(world: World) -> list[Delivery]:
+    async with world.store.look() as tx:
+        every = await tx.deliveries.newest_of(
+            TENANT, Drn(DRN), SetSupply, states=frozenset(DeliveryState)
+        )
+    return [
+        one
+        for one in every
+        if isinstance(one.command, SetSupply) and one.command.action is SupplyAction.PERMIT_CLOSE
+    ]
+
+
+LIGHT = (RechargeState.LIT, RechargeState.AWAITING_BUTTON)
+
+
+async def test_who_was_disconnected_for_non_payment_and_pays_is_lit_again(world):
+    async with world.process().running() as process:
+        await dark_by_us(world, process, SupplyReason.NON_PAYMENT)
+        await process.desk.recharge(order("r1", DRN))
+        await until(lambda: sale_is(world, *LIGHT), within_s=120)
+        await process.desk.recharge(order("r2", DRN))
+        await asyncio.sleep(60)
+    (permit,) = await permits(world)
+    assert (permit.state, permit.ordered_by) == (DeliveryState.DONE, None)
+
+
+async def test_who_was_disconnected_for_another_reason_is_on_the_list_until_somebody_permits(world):
+    async with world.process().running() as process:
+        await dark_by_us(world, process, SupplyReason.MAINTENANCE)
+        await process.desk.recharge(order("r1", DRN))
+        await until(lambda: sale_is(world, RechargeState.DARK), within_s=120)
+        await asyncio.sleep(300)
+        async with world.store.look() as tx:
+            (sale,) = (await dark_page(tx.paid_sales, TENANT, Cursor())).items
+        assert sale.cause is Darkness.DISCONNECTED
+        assert await permits(world) == []
+        await order_supply(
+            process, world, "close-1", action=SupplyAction.PERMIT_CLOSE,
+            reason=SupplyReason.CUSTOMER_REQUEST,
+        )  # fmt: skip
+        await until(lambda: sale_is(world, *LIGHT), within_s=120)
+
+
+async def test_a_sale_from_before_the_opening_does_not_undo_it(world):
+    async with world.process().running() as process:
+        await process.desk.recharge(order("r1", DRN))
+        await until(lambda: sale_is(world, *LIGHT), within_s=120)
+        await dark_by_us(world, process, SupplyReason.NON_PAYMENT)
+        await asyncio.sleep(1800)
+    assert await permits(world) == []
+    assert not meter_of(world).relay.closed
+
+
+async def test_a_payment_has_an_opening_in_doubt_looked_at_now_and_cancels_one_that_waits(world):
+    process, now = world.process(), world.clock.now()
+    later = now + timedelta(hours=16)
+    for ident, state in (("open-1", DeliveryState.UNCERTAIN), ("open-2", DeliveryState.WAITING)):
+        opening = await order_supply(process, world, ident, for_s=72 * 3600)
+        doubt = state is DeliveryState.UNCERTAIN
+        held = replace(opening, state=state, not_before=later, maybe_taken=doubt)
+        async with world.store.begin() as tx:
+            await tx.deliveries.save(held, was=DeliveryState.WAITING)
+    await process.desk.recharge(order("r1", DRN))
+    opening = await the_order(world)
+    assert (opening.state, opening.not_before) == (DeliveryState.UNCERTAIN, world.clock.now())
+    assert await is_in(world, DeliveryState.CANCELLED, "open-2")
+
+
+@pytest.mark.parametrize("arrived", [True, False])
+async def test_lose_the_answer_of_the_opening_then_sell_and_the_home_is_lit(world, arrived):
+    """Whether or not it was carried out, and although it would be tried again for an hour."""
+    meter = meter_of(world)
+    async with world.process().running() as process:
+        await asyncio.sleep(5)
+        meter.faults.silent = not arrived
+        if arrived:
+            meter.faults.lose(1)
+        await order_supply(process, world)
+        await until(lambda: is_in(world, DeliveryState.UNCERTAIN), within_s=20)
+        meter.faults.silent = False
+        await process.desk.recharge(order("r1", DRN))
+        await until(lambda: sale_is(world, *LIGHT), within_s=120)
+        await asyncio.sleep(3600)
+        assert await sale_is(world, *LIGHT)
+    assert meter.relay.closed or meter.relay.control is ControlState.READY
+    assert len(await permits(world)) <= 1

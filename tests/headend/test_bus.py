@@ -19,7 +19,7 @@ from headend.meters import Capability, Drn, Meter, ProfileName
 from headend.polling import Poll
 from headend.ports import Driver
 from headend.readings import Reading, ReadingType
-from headend.supply import Contacts, Supply
+from headend.supply import Contacts, Supply, SupplyReason
 from headend.tokens import Token, TokenOutcome, TokenResult
 from tests.builders import (
     BUS,
@@ -29,7 +29,9 @@ from tests.builders import (
     a_drn,
     a_meter,
     a_reading,
+    a_recharge,
     a_token,
+    always_open,
     an_opening,
 )
 from tests.fakes import MemoryStore, SeededChance
@@ -58,6 +60,7 @@ class Meters:
     """Every conversation but one about a token takes SLOW_S."""
 
     talks: list[Talk] = field(default_factory=list)
+    ordered: list[str] = field(default_factory=list)
 
     def capabilities(self, profile: ProfileName) -> Capability:
         return ~Capability.NONE
@@ -67,7 +70,7 @@ class Meters:
         self, meter: Meter, *, urgency: Urgency = Urgency.READING
     ) -> AsyncIterator["Session"]:
         self.talks.append(Talk(meter.drn, urgency, asyncio.get_running_loop().time()))
-        yield Session(meter.drn)
+        yield Session(meter.drn, self.ordered)
 
 
 @dataclass
@@ -75,6 +78,7 @@ class Session:
     """Satisfies what these tests ask of a session."""
 
     drn: Drn
+    ordered: list[str]
 
     async def read(self) -> Sequence[Reading]:
         await asyncio.sleep(1)
@@ -100,6 +104,7 @@ class Session:
         return Supply(contacts=Contacts.CLOSED, taken_at=NOW)
 
     async def set_supply(self, order: object, *, order_id: str) -> None:
+        self.ordered.append(order_id)
         await asyncio.sleep(SLOW_S)
 
     async def set_clock(self, now: datetime) -> None:
@@ -227,3 +232,24 @@ async def test_a_meter_whose_token_is_in_doubt_is_looked_at_before_due_readings(
     async with site.serving():
         await asyncio.sleep(5)
     assert site.meters.talks[0].urgency is Urgency.SUPPLY
+
+
+@pytest.mark.parametrize("paid", [True, False])
+async def test_an_opening_in_doubt_is_looked_at_and_sent_again_only_if_nobody_paid(paid):
+    """The home is on, so the lost order was not carried out; the bus says why it stops."""
+    site = Site()
+    opening = await site.order(
+        1, an_opening(reason=SupplyReason.NON_PAYMENT), Urgency.SUPPLY,
+        state=DeliveryState.UNCERTAIN, maybe_taken=True, doubted_at=NOW,
+    )  # fmt: skip
+    async with site.store.begin() as tx:
+        await tx.opening_hours.put(always_open(TENANT, a_meter().sts.sgc, NOW), was=None)
+        if paid:
+            sale = a_recharge(drn=opening.drn, issued_at=NOW + timedelta(seconds=1))
+            await tx.recharges.add(sale)
+    async with site.serving():
+        await asyncio.sleep(30)
+        assert site.meters.ordered == ([] if paid else [opening.id])
+        if paid:
+            await asyncio.sleep(600)
+            assert await site.state(opening) is DeliveryState.UNRESOLVED
