@@ -8,7 +8,6 @@ from functools import partial
 
 from api.head_end import Work
 from headend.approval_desk import ApprovalDesk
-from headend.cap_desk import CapDesk
 from headend.command_desk import CommandDesk
 from headend.errors import Stale, StoreDown
 from headend.harm_watch import HarmWatch
@@ -22,10 +21,9 @@ FOLLOW_UP_EVERY_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class HarmBounds:
-    """The desks, and what runs for them where the wires are served."""
+    """The desk of approvals, and what runs for them where the wires are served."""
 
     approvals: ApprovalDesk
-    caps: CapDesk
     works: Sequence[Work]
 
 
@@ -37,7 +35,6 @@ def open_harm_bounds(
     watch = HarmWatch(store, clock=clock, chance=chance)
     return HarmBounds(
         approvals=approvals,
-        caps=CapDesk(store, clock=clock, chance=chance),
         works=[
             Work("approvals", partial(_follow_up, approvals)),
             Work("harm watch", watch.serve),

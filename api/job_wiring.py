@@ -1,5 +1,10 @@
 """Wiring of jobs: their desk, and the runner where wires are served."""
 
+from datetime import timedelta
+
+from api.head_end import Work
+from headend.approvals import EXPIRES_AFTER
+from headend.bus_ports import BusPorts
 from headend.command_desk import CommandDesk
 from headend.job_runner import JobRunner
 from headend.key_desk import KeyDesk
@@ -17,7 +22,31 @@ def open_runner(
     *,
     clock: Clock,
     chance: Chance,
+    approval_lasts: timedelta = EXPIRES_AFTER,
 ) -> JobRunner:
     """What works off jobs, not yet running."""
     trials = Trials(store, module, routes, clock=clock)
-    return JobRunner(store, trials, *desks, clock=clock, chance=chance)
+    return JobRunner(
+        store, trials, *desks, clock=clock, chance=chance, approval_lasts=approval_lasts
+    )
+
+
+def job_work(
+    ports: BusPorts,
+    module: SecurityModule,
+    routes: Routes,
+    desks: tuple[RechargeDesk, CommandDesk, KeyDesk],
+    *,
+    approval_lasts: timedelta,
+) -> Work:
+    """The runner as a process runs it, with the store, clock and chance of its buses."""
+    runner = open_runner(
+        ports.store,
+        module,
+        routes,
+        desks,
+        clock=ports.clock,
+        chance=ports.chance,
+        approval_lasts=approval_lasts,
+    )
+    return Work("jobs", runner.serve)

@@ -271,6 +271,7 @@ class Settings(BaseSettings):
     ea07_tables_file: Path | None = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     poll_interval_s: Annotated[int, Field(ge=1, le=7 * 86_400)] = 900
+    approvals_expire_h: Annotated[float, Field(gt=0, le=7 * 24)] = 24.0
     embedded_broker: Port | None = None
     profile_folders: tuple[Path, ...] = ()
     listen: Listen = Listen()

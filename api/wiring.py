@@ -7,6 +7,7 @@ child) is closed when the `async with` block is left, in the reverse order.
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TypeAlias
@@ -31,12 +32,13 @@ from api.folders import make_folder
 from api.handover_wiring import open_router, receipt_books
 from api.harm_wiring import open_harm_bounds
 from api.head_end import HeadEnd, Work
-from api.job_wiring import open_runner
+from api.job_wiring import job_work
 from api.line_wiring import LineProfiles, load_line_profiles, open_line
 from api.settings import ModbusBus, MqttBus, Role, Settings, SettingsRefused
 from api.vault_wiring import open_vending
 from headend.bus import Bus
 from headend.bus_ports import BusPorts
+from headend.cap_desk import CapDesk
 from headend.command_desk import CommandDesk
 from headend.errors import HeadendError, Misconfigured, StoreDown
 from headend.intake import Intake
@@ -171,14 +173,14 @@ async def _assemble(settings: Settings, stack: AsyncExitStack) -> HeadEnd:
     intake = Intake(store, clock, chance, announce_readings=settings.outbox.readings)
     ports = BusPorts(store=store, clock=clock, chance=chance, intake=intake)
     wires = _Wires(settings, ports, board, stack)
-    commands = CommandDesk(store, board, clock=clock, chance=chance)
-    keys = KeyDesk(store, vending.module, board, clock=clock, chance=chance)
+    lasts = timedelta(hours=settings.approvals_expire_h)
+    commands = CommandDesk(store, board, clock=clock, chance=chance, approval_lasts=lasts)
+    keys = KeyDesk(store, vending.module, board, clock=clock, chance=chance, approval_lasts=lasts)
     bounds = open_harm_bounds(store, commands, keys, clock=clock, chance=chance)
     if settings.role is not Role.API:
         wires.works += bounds.works
         desks = desk, commands, keys
-        runner = open_runner(store, vending.module, board, desks, clock=clock, chance=chance)
-        wires.works.append(Work("jobs", runner.serve))
+        wires.works.append(job_work(ports, vending.module, board, desks, approval_lasts=lasts))
         for name, bus in buses.items():
             wires.add(name, bus)
         wires.works += await _tending(settings, ports, board, desk, stack)
@@ -195,7 +197,7 @@ async def _assemble(settings: Settings, stack: AsyncExitStack) -> HeadEnd:
         commands=commands,
         keys=keys,
         approvals=bounds.approvals,
-        caps=bounds.caps,
+        caps=CapDesk(store, clock=clock, chance=chance, approval_lasts=lasts),
         worklist=WorkListDesk(store, clock=clock, chance=chance, wake=board.wake),
         jobs=JobDesk(store, clock=clock),
         intake=ports.intake,

@@ -6,7 +6,7 @@ with it (the approval that waits, the audit) must be committed first.
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from headend.approvals import EXPIRES_AFTER, Approval, ApprovalState, ApprovalSubject
 from headend.audit import AuditAction, Entry
@@ -33,7 +33,8 @@ from headend.store import Store, Transaction
 class Wish:
     """A dangerous order that is not admitted yet; `ident` will be the id of its delivery.
 
-    `always` tells why it needs a second person however few there were.
+    `always` tells why it needs a second person however few there were; `approval_lasts`, for how
+    long one may approve it.
     """
 
     ident: str
@@ -44,6 +45,7 @@ class Wish:
     requester: Requester = UNNAMED
     three_kct: bool = False
     always: str | None = None
+    approval_lasts: timedelta = EXPIRES_AFTER
 
 
 def wish_for(
@@ -54,6 +56,7 @@ def wish_for(
     ordered_by: str,
     requester: Requester,
     three_kct: bool = False,
+    approval_lasts: timedelta = EXPIRES_AFTER,
 ) -> Wish | None:
     """The wish behind an order, None where nothing about it is dangerous."""
     danger = danger_of(command)
@@ -67,6 +70,7 @@ def wish_for(
         ordered_by=ordered_by,
         requester=requester,
         three_kct=three_kct,
+        approval_lasts=approval_lasts,
     )
 
 
@@ -240,7 +244,7 @@ async def _wait(
         await note(tx, wish, AuditAction.CAP_REACHED, why, now=now)
         return _nobody(wish, why)
     await require_people(tx, wish)
-    ends = now + EXPIRES_AFTER
+    ends = now + wish.approval_lasts
     if isinstance(wish.command, SetSupply):
         ends = min(ends, wish.command.expires_at)
     approval = Approval(

@@ -5,7 +5,7 @@ second person, like the orders it would let through.
 """
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from headend.approvals import EXPIRES_AFTER, Approval, ApprovalSubject
 from headend.audit import AuditAction, Entry
@@ -25,10 +25,18 @@ from headend.store import Store, Transaction
 class CapDesk:
     """Takes changes of the bounds from people."""
 
-    def __init__(self, store: Store, *, clock: Clock, chance: Chance) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        clock: Clock,
+        chance: Chance,
+        approval_lasts: timedelta = EXPIRES_AFTER,
+    ) -> None:
         self._store = store
         self._clock = clock
         self._chance = chance
+        self._approval_lasts = approval_lasts
 
     @lost_races_again
     async def change_caps(
@@ -53,7 +61,7 @@ class CapDesk:
                 requesters=frozenset({person.id}),
                 reason=f"caps of {danger} are loosened",
                 created_at=now,
-                expires_at=now + EXPIRES_AFTER,
+                expires_at=now + self._approval_lasts,
             )
             await tx.approvals.add(waiting)
             await announce(tx, approval_news(waiting, now=now))

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from headend.admission import admit, note, wish_for
 from headend.announcing import delivery_news
+from headend.approvals import EXPIRES_AFTER
 from headend.audit import AuditAction
 from headend.commands import (
     Command,
@@ -51,11 +52,13 @@ class CommandDesk:
         *,
         clock: Clock,
         chance: Chance,
+        approval_lasts: timedelta = EXPIRES_AFTER,
     ) -> None:
         self._store = store
         self._routes = routes
         self._clock = clock
         self._chance = chance
+        self._approval_lasts = approval_lasts
 
     async def order_supply(
         self,
@@ -176,7 +179,14 @@ class CommandDesk:
         """Why an order is not taken, written down where it is dangerous; None: it is."""
         if isinstance(command, SetSupply):
             check_expiry(command, now=now)
-        wish = wish_for(meter, command, ident, ordered_by=ordered_by, requester=requester)
+        wish = wish_for(
+            meter,
+            command,
+            ident,
+            ordered_by=ordered_by,
+            requester=requester,
+            approval_lasts=self._approval_lasts,
+        )
         if wish is None:
             return None
         if isinstance(command, SetSupply):

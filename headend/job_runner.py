@@ -67,6 +67,7 @@ class JobRunner:
         *,
         clock: Clock,
         chance: Chance,
+        approval_lasts: timedelta = EXPIRES_AFTER,
     ) -> None:
         self._store = store
         self._trials = trials
@@ -75,6 +76,7 @@ class JobRunner:
         self._keys = keys
         self._clock = clock
         self._chance = chance
+        self._approval_lasts = approval_lasts
         self._places: dict[tuple[str, str, LineState], _Place] = {}
 
     async def serve(self) -> None:
@@ -260,7 +262,7 @@ class JobRunner:
             requesters=job.requesters,
             reason=f"{error.detail}; a job of {job.size} lines, at line {line.number}",
             created_at=now,
-            expires_at=now + EXPIRES_AFTER,
+            expires_at=now + self._approval_lasts,
         )
         await tx.approvals.add(approval)
         await announce(tx, approval_news(approval, now=now))

@@ -10,6 +10,7 @@ from datetime import timedelta
 
 from headend.admission import Wish, require_admitted, wish_for
 from headend.announcing import delivery_news
+from headend.approvals import EXPIRES_AFTER
 from headend.commands import ChangeKey, Command, Manage, urgency
 from headend.deliveries import Confirmation, Delivery, DeliveryMethod, DeliveryState, Fact
 from headend.errors import Stale
@@ -72,12 +73,14 @@ class KeyDesk:
         *,
         clock: Clock,
         chance: Chance,
+        approval_lasts: timedelta = EXPIRES_AFTER,
     ) -> None:
         self._store = store
         self._module = module
         self._routes = routes
         self._clock = clock
         self._chance = chance
+        self._approval_lasts = approval_lasts
         self._guesses = Guesses()
 
     @lost_races_again
@@ -274,7 +277,9 @@ class KeyDesk:
     async def _admit(self, wish: Wish | None) -> None:
         now = self._clock.now()
         if wish is not None:
-            await require_admitted(self._store, wish, now=now, approval_id=self._chance.ident(now))
+            lasting = replace(wish, approval_lasts=self._approval_lasts)
+            ident = self._chance.ident(now)
+            await require_admitted(self._store, lasting, now=now, approval_id=ident)
 
     async def _tid(self, meter: Meter) -> int | None:
         key = await self._module.key(meter.tenant, meter.sts.sgc, meter.sts.krn)

@@ -90,8 +90,7 @@ async def test_a_key_and_a_utility_have_so_many_open_jobs_and_no_more(
 ):
     monkeypatch.setattr(job_desk, "MAX_OPEN_OF_KEY", 2)
     monkeypatch.setattr(job_desk, "MAX_OPEN", 3)
-    at_once = [post(caller, CLOCK, ident=f"j{number}") for number in range(6)]
-    answers = await asyncio.gather(*at_once)
+    answers = [await post(caller, CLOCK, ident=f"j{number}") for number in range(6)]
     taken = [place for place, answer in enumerate(answers) if answer.status_code == 202]
     refused = [answer for answer in answers if answer.status_code == 429]
     assert (len(taken), len(refused)) == (2, 4)
