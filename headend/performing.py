@@ -127,15 +127,21 @@ async def perform(
                 case SetClock():
                     attempting.acted = True
                     await session.set_clock(clock.now())
-                    return Outcome(fact=Fact.ACCEPTED, by=Confirmation.READ_BACK)
+                    return _read_back(attempting)
                 case SetCreditParameters(change):
                     attempting.acted = True
                     await session.set_credit_parameters(change)
-                    return Outcome(fact=Fact.ACCEPTED, by=Confirmation.READ_BACK)
+                    return _read_back(attempting)
                 case _:
                     assert_never(leased.delivery.command)
     except WireError as error:
         return attempting.broken(error, clock.now())
+
+
+def _read_back(attempting: Attempting) -> Outcome:
+    """Proved: what breaks while the conversation ends makes it no less so."""
+    attempting.outcome = Outcome(fact=Fact.ACCEPTED, by=Confirmation.READ_BACK)
+    return attempting.outcome
 
 
 @dataclass(frozen=True, slots=True)

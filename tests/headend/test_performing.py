@@ -389,6 +389,23 @@ async def test_credit_parameters_that_are_not_kept_or_not_told(error, fact):
     assert (await outcome_of(Scripted(enter=error), leased(LIMIT))).fact is fact
 
 
+@pytest.mark.parametrize("command", [SetClock(), LIMIT])
+@pytest.mark.parametrize("error", [NotSent, NoAnswer])
+async def test_what_was_read_back_stays_done_though_the_conversation_breaks_at_its_end(
+    command, error
+):
+    class Breaking(Scripted):
+        @asynccontextmanager
+        async def open(
+            self, meter: Meter, *, urgency: Urgency = Urgency.READING
+        ) -> AsyncIterator["Scripted"]:
+            yield self
+            raise error("the line is closed")
+
+    outcome = await outcome_of(Breaking(), leased(command))
+    assert (outcome.fact, outcome.by) == (Fact.ACCEPTED, Confirmation.READ_BACK)
+
+
 def test_an_interruption_is_in_doubt_only_once_the_command_was_sent():
     assert Attempting(acted=False).interrupted().fact is Fact.NOT_SENT
     assert Attempting(acted=True).interrupted().fact is Fact.NO_ANSWER
