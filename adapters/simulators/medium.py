@@ -1,7 +1,8 @@
 """Medium: a pair of wires that several share, with its physics.
 
-Characters take their time, two who talk at once garble each other, bits flip at a set rate, and a
-frame that follows another too closely is understood by nobody. Time is the event loop's: in
+Characters take their time, two who talk at once garble each other, bits flip at a set rate, what
+was said at another speed is noise, and a frame that follows another too closely is understood by
+nobody. Time is the event loop's: in
 virtual time a day of a line takes seconds, and the same chance gives the same day. Knows nothing
 of dialects.
 """
@@ -12,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from math import log
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from adapters.transport.address import SerialAddress
 from headend.ports import Chance
@@ -21,6 +22,8 @@ Hear = Callable[[bytes], None]
 
 # What two at once make of a character; any change does.
 GARBLE = 0x55
+# One character at another speed is at most so many for who listens at a higher one.
+NOISE_MOST = 4
 # A driver hands up what it received in pieces of so long, or at the end of a frame.
 PIECE_S = 0.008
 # Receivers take less than 3.5 characters for a pause already, but not much less.
@@ -31,8 +34,16 @@ REMEMBERED_S = 10.0
 class Station(Protocol):
     """Somebody on the wires who answers."""
 
-    def hear(self, frame: bytes) -> tuple[float, bytes] | None:
+    def hear(self, frame: bytes) -> "tuple[float, bytes] | Said | None":
         """What it says to a frame, and after how many seconds; None: nothing."""
+
+
+class Said(NamedTuple):
+    """What a station says after `delay_s`, at a speed of its own (baud, None: the line's)."""
+
+    delay_s: float
+    data: bytes
+    baud: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,6 +53,8 @@ class Talk:
     start: float
     end: float
     data: bytes
+    baud: int
+    character_s: float
 
 
 @dataclass(slots=True)
@@ -55,7 +68,8 @@ class Heard:
 
 
 class Medium:
-    """Wires of one speed. `stations` may change while it runs; `hear` is set by the master.
+    """Wires whose stations have one speed. `stations` may change while it runs. The master sets
+    `hear` and `master_speed`, its own in baud (None: whatever is spoken).
 
     `flip_share` is the share of bits that flip. `echo`: the master hears itself. Not `timed`:
     characters take no time, and no frame follows another too closely.
@@ -73,8 +87,11 @@ class Medium:
         self._timed = timed
         self.stations: list[Station] = []
         self.hear: Hear = _nobody
+        self.master_speed: Callable[[], int | None] = _any_speed
         self.heard = Heard()
-        self.tune(address)
+        self.baud = address.baud
+        self._bits = address.character_s * address.baud
+        self.pause_s = _pause_s(address.baud) if timed else 0.0
         self.echo = echo
         self._chance = chance
         self._flip_share = flip_share
@@ -82,24 +99,18 @@ class Medium:
         self._timers: set[asyncio.TimerHandle] = set()
         self._bits_to_flip = self._next_flip()
 
-    def tune(self, address: SerialAddress) -> None:
-        """Everybody on the wires speaks at another speed from now on."""
-        pause_s = 0.00175 if address.baud > 19200 else 38.5 / address.baud
-        self.character_s = address.character_s if self._timed else 0.0
-        self.pause_s = pause_s if self._timed else 0.0
-
     def send(self, data: bytes) -> None:
         """The master talks."""
-        talk = self._begin(data)
+        talk = self._begin(data, self.master_speed())
         blurred = self._follows_too_closely(talk)
         self.heard.blurred += blurred
         if self.echo:
             self._deliver(talk)
         self._at(talk.end, lambda: self._understood(talk, blurred=blurred))
 
-    def say(self, data: bytes) -> None:
+    def say(self, data: bytes, baud: int | None = None) -> None:
         """A station talks now, whoever else does."""
-        self._deliver(self._begin(data))
+        self._deliver(self._begin(data, baud))
 
     def close(self) -> None:
         """Nothing is heard any more."""
@@ -110,11 +121,13 @@ class Medium:
 
     # --- what becomes of it ---
 
-    def _begin(self, data: bytes) -> Talk:
+    def _begin(self, data: bytes, baud: int | None) -> Talk:
         now = asyncio.get_running_loop().time()
         while self._talks and now - self._talks[0].end > REMEMBERED_S:
             self._talks.popleft()
-        talk = Talk(now, now + len(data) * self.character_s, data)
+        baud = baud or self.baud
+        character_s = self._bits / baud if self._timed else 0.0
+        talk = Talk(now, now + len(data) * character_s, data, baud, character_s)
         self._talks.append(talk)
         self.heard.frames += 1
         return talk
@@ -127,23 +140,30 @@ class Medium:
         """The stations have heard the whole frame, and those it concerns will answer."""
         if blurred:
             return
-        frame = self._as_heard(talk, 0, len(talk.data))
+        frame = self._at_speed(self.baud, talk, self._as_heard(talk, 0, len(talk.data)))
         for station in tuple(self.stations):
             if answer := station.hear(frame):
-                delay_s, data = answer
+                delay_s, data, baud = Said(*answer)
                 # Who answers sooner has not yet heard that the frame is over.
                 begins = talk.end + max(self.pause_s, delay_s)
-                self._at(begins, partial(self.say, data))
+                self._at(begins, partial(self.say, data, baud))
 
     def _deliver(self, talk: Talk) -> None:
         """Let the master hear it, piece by piece, as it comes in."""
-        size = max(1, int(PIECE_S / self.character_s)) if self._timed else len(talk.data) or 1
+        size = max(1, int(PIECE_S / talk.character_s)) if self._timed else len(talk.data) or 1
         for at in range(0, len(talk.data), size):
             end = min(at + size, len(talk.data))
-            self._at(talk.start + end * self.character_s, partial(self._piece, talk, at, end))
+            self._at(talk.start + end * talk.character_s, partial(self._piece, talk, at, end))
 
     def _piece(self, talk: Talk, at: int, end: int) -> None:
-        self.hear(self._as_heard(talk, at, end))
+        self.hear(self._at_speed(self.master_speed(), talk, self._as_heard(talk, at, end)))
+
+    def _at_speed(self, baud: int | None, talk: Talk, data: bytes) -> bytes:
+        """What somebody takes it for who listens at this speed."""
+        if baud in (None, talk.baud) or not self._timed or not data:
+            return data
+        count = max(1, min(NOISE_MOST * len(data), len(data) * baud // talk.baud))
+        return bytes(data[at * len(data) // count] ^ GARBLE ^ at & 0xFF for at in range(count))
 
     def _as_heard(self, talk: Talk, at: int, end: int) -> bytes:
         heard = bytearray(talk.data[at:end])
@@ -153,8 +173,8 @@ class Medium:
             if other is not talk and other.start < talk.end and other.end > talk.start
         ]
         for place in range(len(heard)):
-            begins = talk.start + (at + place) * self.character_s
-            ends = begins + self.character_s
+            begins = talk.start + (at + place) * talk.character_s
+            ends = begins + talk.character_s
             if any(other.start < ends and other.end > begins for other in others):
                 heard[place] ^= GARBLE
                 self.heard.collisions += 1
@@ -187,6 +207,14 @@ class Medium:
         self._timers.add(timer)
 
 
+def _pause_s(baud: int) -> float:
+    return 0.00175 if baud > 19200 else 38.5 / baud
+
+
+def _any_speed() -> int | None:
+    return None
+
+
 def _nobody(_: bytes) -> None:
     """Nobody listens."""
 
@@ -196,11 +224,13 @@ class MediumEnd:
     """The master's end as a transport (satisfies `base.Transport` and `base.Tunable`)."""
 
     medium: Medium
+    _baud: int | None = None
     _input: bytearray = field(default_factory=bytearray)
     _came: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         self.medium.hear = self._hear
+        self.medium.master_speed = lambda: self._baud
 
     async def read(self, max_bytes: int, *, timeout: float) -> bytes:
         if not self._input:
@@ -229,7 +259,7 @@ class MediumEnd:
         self.medium.hear = _nobody
 
     def tune(self, address: SerialAddress) -> None:
-        self.medium.tune(address)
+        self._baud = address.baud
 
     def _hear(self, data: bytes) -> None:
         self._input += data

@@ -10,7 +10,14 @@ from decimal import Decimal
 
 from adapters.simulators.faults import Faults
 from adapters.simulators.sdm_registers import HERTZ, VOLTS, EnergyMeter
-from protocols.iec62056_21.characters import ACK, ETX, LINE_END, STX, BlockCheck
+from protocols.iec62056_21.characters import (
+    ACK,
+    ETX,
+    LINE_END,
+    STX,
+    BlockCheck,
+    speed_of,
+)
 
 READ_OUT_OPTION = "0"
 
@@ -36,6 +43,8 @@ class ReadOutUnit:
         self.check = check
         self.lines: dict[str, str] = {}
         self.read_outs = 0
+        # The speed of what it said last, None: that at which it was asked.
+        self.says_at: int | None = None
         self._meter = meter
         self._signed_on = False
 
@@ -48,12 +57,14 @@ class ReadOutUnit:
         self._meter.advance(now)
         plain = bytes(byte & 0x7F for byte in message)
         signed_on, self._signed_on = self._signed_on, False
+        self.says_at = None
         if self.faults.silent:
             return None
         if plain in (b"/?!" + LINE_END, f"/?{self.address}!".encode() + LINE_END):
             return self._identify()
         option = f"0{self.speed_character}{READ_OUT_OPTION}".encode()
         if signed_on and plain == bytes([ACK]) + option + LINE_END:
+            self.says_at = speed_of(self.speed_character)
             return self._data()
         return None
 

@@ -6,6 +6,7 @@ Each station has a delay of its own and may be late, or dead; two of one address
 
 import asyncio
 import os
+import termios
 import tty
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -28,6 +29,11 @@ MAX_CONNECTIONS = 8
 UNREAD_MAX_BYTES = 64 * 1024
 # Of a line without physics: meters think for so long, and characters take no time.
 PLAIN_DELAY_S = 0.005
+
+_SPEEDS = {
+    getattr(termios, f"B{baud}"): baud
+    for baud in (300, 600, 1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200)
+}
 
 AnyStation = ModbusStation | Dlt645Station | ReadOutStation
 
@@ -103,7 +109,7 @@ class Rs485Line:
 
     async def open(self, address: Address) -> Transport:
         """The master's end, for a line that is given this as its opener."""
-        return MediumEnd(self.medium)
+        return MediumEnd(self.medium, address.baud if isinstance(address, SerialAddress) else None)
 
     def serve_terminal(self) -> str:
         """Open a pseudo-terminal in real time; returns the path for the head-end's end."""
@@ -112,6 +118,8 @@ class Rs485Line:
         os.set_blocking(master, False)
         self._terminals.append((master, slave))
         self.medium.hear = lambda data: _write(master, data)
+        if self._address.baud in _SPEEDS.values():
+            self.medium.master_speed = lambda: _speed(slave)
         loop = asyncio.get_running_loop()
         loop.add_reader(master, lambda: self._read(master))
         return os.ttyname(slave)
@@ -192,6 +200,11 @@ class WayIn(asyncio.Protocol):
     def abort(self) -> None:
         if self._transport is not None:
             self._transport.abort()
+
+
+def _speed(terminal: int) -> int:
+    """What whoever opened it has set it to; a speed that has no name here is none of the line's."""
+    return _SPEEDS.get(termios.tcgetattr(terminal)[5], 1)
 
 
 def _write(master: int, data: bytes) -> None:

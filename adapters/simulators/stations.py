@@ -10,6 +10,7 @@ from pymodbus.framer import FramerRTU
 
 from adapters.simulators.dlt645_unit import Dlt645Unit
 from adapters.simulators.faults import Faults
+from adapters.simulators.medium import Said
 from adapters.simulators.modbus_units import WRITE_MULTIPLE, ModbusUnit
 from adapters.simulators.read_out_unit import ReadOutUnit
 from headend.ports import Chance, Clock
@@ -119,10 +120,10 @@ class ReadOutStation:
     def faults(self) -> Faults:
         return self.unit.faults
 
-    def hear(self, frame: bytes) -> tuple[float, bytes] | None:
+    def hear(self, frame: bytes) -> Said | None:
         reply = self.unit.answer(frame, self._habits.clock.now())
         said = None if reply is None else self._habits.said(reply, self.faults, command=False)
-        return None if said is None else (REACTION_S + said[0], said[1])
+        return None if said is None else Said(REACTION_S + said[0], said[1], self.unit.says_at)
 
 
 def _genuine(frame: bytes) -> bool:

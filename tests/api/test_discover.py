@@ -80,7 +80,8 @@ def test_its_speed_changes_on_an_idle_line_only(wires: WatchedWires):
     assert (code, "--idle" in error) == (2, True)
     words = "--units", "1", "--idle", "--baud", "9600", "--baud", "115200", "--timeout", "0.3"
     found = told(wires.url, *words)
-    assert {one["baud"] for one in found["found"]} == {9600, 115200}  # a pty has no speed
+    # At the wrong speed meters hear noise, and noise is what is heard of them.
+    assert [one["baud"] for one in found["found"]] == [115200]
     code, _, error = discover("tcp://127.0.0.1:9", "--idle", "--baud", "9600")
     assert (code, "serial ports" in error) == (1, True)
 

@@ -14,6 +14,7 @@ from adapters.dlt645.profile import load_profiles as load_dlt645_profiles
 from adapters.iec62056_21.driver import Iec62056Driver
 from adapters.iec62056_21.profile import load_profiles as load_iec62056_profiles
 from adapters.modbus.driver import ModbusDriver
+from adapters.modbus.frames import Table
 from adapters.modbus.line import ModbusLine
 from adapters.modbus.profile_files import load_profiles as load_modbus_profiles
 from adapters.simulators.dlt645_unit import Dlt645Unit
@@ -40,6 +41,7 @@ from headend.readings import ReadingType
 from headend.supply import SupplyAction, SupplyReason
 from headend.tokens import TokenResult
 from protocols.dlt645.orders import Access
+from protocols.modbus.blocks import Span
 from tests.adapters.simulators.benches import DRN, Bench
 from tests.adapters.simulators.benches import a_meter as a_payment_meter
 from tests.adapters.transport.wires import T0, SeededChance
@@ -237,3 +239,21 @@ async def test_a_late_sign_on_is_not_taken_for_that_of_another_meter():
     await pair._converse("read out 1")
     await pair.close()
     assert (pair.read["read out 1"], pair.wrong) == (1, [])
+
+
+@pytest.mark.parametrize("baud", [300, 2400, 4800, 19200, 115200])
+async def test_at_another_speed_nobody_is_understood(baud: int):
+    pair = Pair(Manners(), seed=5)
+    line = Line(f"serial:///dev/wires?baud={baud}", timeout_s=0.5, opener=pair.wires.open)
+    modbus = ModbusLine.on(line)
+    for unit in (1, 2, 3):
+        with pytest.raises((NoAnswer, Resting)):
+            await modbus.read(unit, Table.HOLDING, Span(0, 2))
+    # What the meters themselves say is noise to who listens at this speed.
+    heard: list[bytes] = []
+    pair.wires.medium.hear = heard.append
+    pair.wires.medium.say(b"\x02said by a meter\x03")
+    await asyncio.sleep(1)
+    assert b"said" not in b"".join(heard)
+    await line.aclose()
+    await pair.close()

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
+from adapters.simulators.medium import Said
 from adapters.transport.address import Address, SerialAddress
 from adapters.transport.base import Transport, TransportLost
 from adapters.transport.line import Line
@@ -14,7 +15,7 @@ URL = "serial:///dev/line?baud=2400&parity=E"
 class Station(Protocol):
     """Somebody on the line."""
 
-    def hear(self, frame: bytes) -> tuple[float, bytes] | None: ...
+    def hear(self, frame: bytes) -> tuple[float, bytes] | Said | None: ...
 
 
 class Hearers:
@@ -52,7 +53,7 @@ class Hearers:
         self.sent.append(data)
         for station in self.stations:
             if (said := station.hear(data)) is not None:
-                delay_s, reply = said
+                delay_s, reply = said[0], said[1]
                 asyncio.get_running_loop().call_later(delay_s, self._say, reply)
 
     async def drop_input(self) -> int:

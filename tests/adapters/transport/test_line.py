@@ -80,7 +80,7 @@ async def test_a_run_is_not_parted():
         async with one.line.run("toy A", urgency=Urgency.HISTORY) as run:
             other = asyncio.create_task(one.line.ask(asking("B"), urgency=Urgency.TOKEN))
             await run.ask(asking("A", 1))
-            run.tune(baud=19200, parity="E")
+            run.tune(baud=9600, parity="E")
             await run.ask(asking("A", 2))
             assert one.toys["B"].asked == []
         assert await other == 7
