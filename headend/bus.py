@@ -15,18 +15,16 @@ from typing import TypeAlias
 from headend.agenda import Urgency
 from headend.answering import answer_in, note_answer
 from headend.bus_ports import CONVERSATION_S, LOOK_EVERY_S, BusPorts
-from headend.commands import ChangeKey, EnterToken, Manage, SetSupply, needs
+from headend.commands import needs
 from headend.deliveries import Delivery, DeliveryMethod, DeliveryState, Fact
 from headend.errors import Stale, StoreDown
+from headend.last_looks import last_look
 from headend.lending import Lender
 from headend.meters import BusName, TenantId
-from headend.openings import not_now
 from headend.outcomes import Outcome, attempt_of, write_outcome
 from headend.performing import Attempting, Sold, perform
 from headend.pollers import Poller
 from headend.ports import Driver
-from headend.recharges import Recharge
-from headend.rekeying import change_first, credit_first, half_set_of_another
 from headend.store import Leased
 from headend.used_tokens import whose_was_used
 
@@ -241,29 +239,7 @@ class Bus:
         if not delivery.by_remote or needs(delivery.command) not in can:
             return Outcome(fact=Fact.UNSUPPORTED, detail="not, or no longer, by this way"), Sold()
         async with self._ports.store.look() as tx:
-            match delivery.command:
-                case SetSupply() as order:
-                    now = self._ports.clock.now()
-                    stopped = await not_now(tx, delivery, order, meter, now=now)
-                    if delivery.maybe_taken:
-                        return None, Sold(stopped=stopped)
-                    return stopped, Sold()
-                case ChangeKey() as change:
-                    now = self._ports.clock.now()
-                    half_set_at = await half_set_of_another(tx, delivery)
-                    held = await credit_first(tx, delivery, change, now=now)
-                    return held, Sold(half_set_at=half_set_at)
-                case Manage(_, sts):
-                    return None, Sold(sts=sts)
-                case EnterToken() if delivery.recharge_id is not None:
-                    recharge = await tx.recharges.find(delivery.tenant, delivery.recharge_id)
-                    sold = _sold(recharge)
-                    now = self._ports.clock.now()
-                    if sold.sts is None:
-                        return None, sold
-                    return await change_first(tx, meter, sold.sts, now=now), sold
-                case _:
-                    return None, Sold()
+            return await last_look(tx, delivery, meter, now=self._ports.clock.now())
 
     async def _write(self, leased: Leased, outcome: Outcome, started_at: datetime) -> Leased | None:
         """Write the outcome to the row as it is now, whoever changed it meanwhile."""
@@ -299,12 +275,6 @@ class Bus:
 
 def _lease(delivery: Delivery) -> _Lease:
     return delivery.tenant, delivery.id, delivery.lease_id
-
-
-def _sold(recharge: Recharge | None) -> Sold:
-    if recharge is None or recharge.order.tokens:
-        return Sold()  # brought by the back-office: under which key is theirs to know
-    return Sold(recharge.encoded, recharge.sts)
 
 
 # What the meter itself said counts, even when the lease has passed to another worker.

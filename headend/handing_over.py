@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from headend.announcing import delivery_news
 from headend.deliveries import Delivery, DeliveryMethod, DeliveryState, Fact
 from headend.errors import NotSent
+from headend.last_looks import held_back
 from headend.messages import sent_message
 from headend.notes import note_of, reveal_set
 from headend.outbox import announce
@@ -57,6 +58,9 @@ class HandingOver:
                     case Expire():
                         outcome = Outcome(fact=Fact.EXPIRED, detail="the deadline has passed")
                         await write_outcome(tx, delivery, outcome, now=now, spread=0.0)
+                    case HandOver() if (held := await held_back(tx, delivery, now=now)) is not None:
+                        later = replace(delivery, hand_not_before=held.until)
+                        await tx.deliveries.save(later, was=delivery.state)
                     case HandOver():
                         claimed.append(await self._claim(tx, delivery, now=now))
         return claimed

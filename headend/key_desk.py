@@ -16,7 +16,15 @@ from headend.deliveries import Confirmation, Delivery, DeliveryMethod, DeliveryS
 from headend.errors import Stale
 from headend.guesses import Guesses
 from headend.issuing import add_tokens, contacts_for, draw_tid, rank_of, ways_to
-from headend.key_orders import asked, message_id, require_askable, same_change, same_management
+from headend.key_orders import (
+    asked,
+    may_show,
+    message_id,
+    require_askable,
+    same_change,
+    same_management,
+)
+from headend.last_looks import require_not_held
 from headend.meters import Drn, Keypad, Meter, MeterState, StsConfiguration, TenantId
 from headend.outbox import announce
 from headend.outcomes import Outcome, write_outcome
@@ -35,7 +43,6 @@ from headend.refusals import (
 )
 from headend.rekeying import pending_change, same_key
 from headend.store import Store, Transaction
-from headend.supply_groups import Reveal
 from headend.tokens import (
     Issued,
     KeyChangeOrder,
@@ -180,12 +187,14 @@ class KeyDesk:
         """The tokens of an order with their digits; from then on they count as out.
 
         Empty while a bus brings them, where policy never shows digits, and for credit, whose digits
-        its recharge shows. The caller must hold the `reveal` scope. Raises UnknownDelivery.
+        its recharge shows. The caller must hold the `reveal` scope. Raises UnknownDelivery, and
+        KindHeld for what nobody was given yet.
         """
         async with self._store.begin() as tx:
             delivery = await _found(tx, tenant, ident)
-            if not await _may_show(tx, delivery):
+            if not await may_show(tx, delivery):
                 return ()
+            await require_not_held(tx, delivery)
             if not delivery.revealed:
                 now = self._clock.now()
                 shown = delivery.after(Fact.REVEALED, now=now)
@@ -382,19 +391,3 @@ async def _found(tx: Transaction, tenant: TenantId, ident: str) -> Delivery:
     if delivery is None:
         raise UnknownDelivery(f"no delivery {ident}", field="id")
     return delivery
-
-
-_NEVER_SHOWN = frozenset({DeliveryState.FAILED, DeliveryState.CANCELLED})
-
-
-async def _may_show(tx: Transaction, delivery: Delivery) -> bool:
-    """By hand only: with remote as well, two halves of one set could meet in the meter."""
-    if not isinstance(delivery.command, Manage | ChangeKey) or delivery.state in _NEVER_SHOWN:
-        return False
-    if delivery.stopped_by is Fact.WITHDRAWN:
-        return False
-    if DeliveryMethod.REMOTE in delivery.methods and delivery.handed_at is None:
-        return False
-    meter = await _known_meter(tx, delivery.tenant, delivery.drn)
-    group = await tx.supply_groups.find(delivery.tenant, meter.sts.sgc)
-    return group is None or group.reveal is not Reveal.NEVER

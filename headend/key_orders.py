@@ -1,11 +1,15 @@
-"""Orders of keys and engineering tokens: what the module is asked for, and what is a repeat."""
+"""Orders of keys and engineering tokens: what the module is asked for, what is a repeat, and
+whose digits may be shown.
+"""
 
 from collections.abc import Sequence
 
 from headend.commands import TOKEN_COMMANDS, ChangeKey, Command, Manage
-from headend.deliveries import Delivery
+from headend.deliveries import Delivery, DeliveryMethod, DeliveryState, Fact
 from headend.meters import Drn, Meter, StsConfiguration
 from headend.refusals import NothingToAsk, OrderDiffers
+from headend.store import Transaction
+from headend.supply_groups import Reveal
 from headend.tokens import KeyChangeOrder, ManagementOrder, Token, TokenOrder, TokenState
 
 
@@ -70,3 +74,21 @@ def require_askable(delivery: Delivery, tokens: Sequence[Token]) -> None:
         raise NothingToAsk("only tokens are asked about; order anew", field="id")
     if any(token.state is TokenState.DEAD for token in tokens):
         raise NothingToAsk("its tokens are dead: reversed, replaced or withdrawn", field="id")
+
+
+_NEVER_SHOWN = frozenset({DeliveryState.FAILED, DeliveryState.CANCELLED})
+
+
+async def may_show(tx: Transaction, delivery: Delivery) -> bool:
+    """By hand only: with remote as well, two halves of one set could meet in the meter."""
+    if not isinstance(delivery.command, Manage | ChangeKey) or delivery.state in _NEVER_SHOWN:
+        return False
+    if delivery.stopped_by is Fact.WITHDRAWN:
+        return False
+    if DeliveryMethod.REMOTE in delivery.methods and delivery.handed_at is None:
+        return False
+    meter = await tx.meters.find(delivery.tenant, delivery.drn)
+    if meter is None:
+        return False
+    group = await tx.supply_groups.find(delivery.tenant, meter.sts.sgc)
+    return group is None or group.reveal is not Reveal.NEVER

@@ -96,7 +96,7 @@ class Sold:
     """What the tokens of a delivery were made for: the amount, and the key they were made under.
 
     `half_set_at` is when another key change may have left a half set in the meter. `stopped` is why
-    a supply order in doubt must not be sent again.
+    an order in doubt must not be sent again.
     """
 
     encoded: Amount | None = None
@@ -118,8 +118,9 @@ async def perform(
                     return attempting.told(await _enter(entering, leased))
                 case ChangeKey() as change:
                     doubt = Doubt(clock.now(), leased.delivery, sold.half_set_at)
-                    return await _change_key(
-                        session, leased, change, can, doubt=doubt, attempting=attempting
+                    known = await before_change(session, change, can, doubt) or sold.stopped
+                    return known or await _change_key(
+                        session, leased, change, can, attempting=attempting
                     )
                 case SetSupply() as order:
                     settled = await _settled(session, leased, order, sold, now=clock.now())
@@ -185,6 +186,8 @@ async def _enter(entering: _Entering, leased: Leased) -> Outcome:
             attempting.outcome = told
             return await _with_supply(session, can, told)
         absent = remembered is None
+    if sold.stopped is not None:
+        return replace(sold.stopped, log_absent=absent)
     if mismatch := await _mismatch(session, sold, can):
         return replace(mismatch, log_absent=absent)
     entered = await entering.enter(token, attempt=leased.delivery.lockouts)
@@ -214,12 +217,8 @@ async def _change_key(
     change: ChangeKey,
     can: Capability,
     *,
-    doubt: Doubt,
     attempting: Attempting,
 ) -> Outcome:
-    known = await before_change(session, change, can, doubt)
-    if known is not None:
-        return known
     attempting.acted = True
     entered = await enter_set(
         session, leased.tokens, attempt=_tries(leased), in_doubt=leased.delivery.maybe_taken

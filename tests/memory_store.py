@@ -36,6 +36,7 @@ from headend.readings import Quality, Reading, ReadingType
 from headend.recharges import UNLIT_STATES, Recharge, RechargeState
 from headend.refusals import MeterExists, TokenKnown
 from headend.store import Leased, RechargeFilter
+from headend.supply import SupplyAction
 from headend.supply_groups import SupplyGroup
 from headend.tokens import Token, TokenPurpose, TokenResult
 from headend.usage_points import UsagePoint
@@ -733,6 +734,8 @@ class MemoryDeliveries:
             first = known[meter]
             if first is None:
                 return False
+            if _permits(delivery):
+                return True
             turn = (delivery.rank, delivery.id)
             return turn <= first.get(delivery.priority, turn)
 
@@ -754,6 +757,11 @@ class MemoryDeliveries:
         assert meter is not None
         tokens = await self._tokens.of(delivery.id, delivery.tenant)
         return Leased(delivery, meter, tuple(tokens))
+
+
+def _permits(delivery: Delivery) -> bool:
+    order = delivery.command
+    return isinstance(order, SetSupply) and order.action is SupplyAction.PERMIT_CLOSE
 
 
 def _due_to_people(delivery: Delivery, now: datetime) -> bool:

@@ -2,14 +2,16 @@
 
 Within a meter a delivery that waits holds back the later ones of its priority, unless it is handed
 over or no bus can send it any more; one in doubt holds nobody back, and one being sent everybody.
+Permitting supply waits behind nothing but what is being sent: what waits may be kept back for days.
 """
 
-from sqlalchemy import ColumnElement, FromClause, and_, bindparam, exists, or_
+from sqlalchemy import ColumnElement, FromClause, and_, bindparam, exists, func, or_
 
 from adapters.store.columns import MOMENT, literals
 from adapters.store.delivery_rows import REMOTE
 from adapters.store.tables import SENDABLE_STATES, deliveries
 from headend.deliveries import OPEN_STATES, DeliveryState
+from headend.supply import SupplyAction
 
 NOW = bindparam("now", type_=MOMENT)
 
@@ -63,6 +65,8 @@ def _held_back(blocking: FromClause, table: FromClause) -> ColumnElement[bool]:
         blocking.c.state.in_(literals([DeliveryState.WAITING])),
         blocking.c.handed_at.is_(None),
         blocking.c.methods % (2 * REMOTE) >= REMOTE,
+        # Most commands have no action.
+        func.coalesce(table.c.command["action"].as_string(), "") != SupplyAction.PERMIT_CLOSE.value,
     )
 
 

@@ -225,7 +225,9 @@ Reveals = Annotated[
 
 
 @router.get(
-    "/deliveries/{id}", summary="One delivery", responses=explained(refusals.UnknownDelivery)
+    "/deliveries/{id}",
+    summary="One delivery",
+    responses=explained(refusals.UnknownDelivery, refusals.KindHeld),
 )
 async def read_delivery(
     id: IdentPath, caller: Reader, desks: Desks, reveal: Reveals = False

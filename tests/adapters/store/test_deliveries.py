@@ -12,6 +12,7 @@ from headend.deliveries import Confirmation, DeliveryMethod, DeliveryState, Fact
 from headend.errors import Stale
 from headend.meters import BusName
 from headend.store import Leased
+from headend.supply import SupplyAction, SupplyReason
 from headend.tokens import ManagementKind, TokenPurpose, TokenResult
 from tests.builders import (
     BUS,
@@ -291,6 +292,20 @@ async def test_a_meter_is_given_one_delivery_at_a_time(store):
 async def test_one_that_waits_holds_back_the_later_ones_of_its_priority(store, earlier, held_back):
     _, later = await add(store, a_delivery(**({"rank": 1} | earlier)), a_delivery(rank=2))
     assert (later.id not in await taken(store)) is held_back
+
+
+@pytest.mark.parametrize(
+    ("action", "passes"), [(SupplyAction.PERMIT_CLOSE, True), (SupplyAction.OPEN, False)]
+)
+async def test_permitting_supply_waits_behind_nothing_that_is_kept_back(store, action, passes):
+    supply = SetSupply(action, SupplyReason.NON_PAYMENT, expires_at=NOW + HOUR)
+    kept_back, later = await add(
+        store,
+        a_delivery(rank=1, not_before=NOW + HOUR),
+        a_delivery(rank=2, command=supply, priority=a_delivery().priority),
+    )
+    assert await taken(store) == [later.id] * passes
+    assert await next_due(store) == (None if passes else kept_back.not_before)
 
 
 async def test_of_equal_rank_the_older_id_goes_first(store):

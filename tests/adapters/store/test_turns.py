@@ -4,14 +4,16 @@ import random
 from dataclasses import replace
 from datetime import timedelta
 
-from headend.commands import EnterToken, SetClock
+from headend.commands import EnterToken, SetClock, SetSupply
 from headend.deliveries import DeliveryMethod, DeliveryState, Fact
 from headend.meters import BusName
+from headend.supply import SupplyAction, SupplyReason
 from tests.adapters.store.conftest import furnish
 from tests.builders import BUS, NOW, OTHER_TENANT, TENANT, a_delivery, a_drn
 from tests.fakes import MemoryStore
 
 SECOND = timedelta(seconds=1)
+PERMIT = SetSupply(SupplyAction.PERMIT_CLOSE, SupplyReason.NON_PAYMENT, expires_at=NOW)
 OUTCOMES = (Fact.ACCEPTED, Fact.NO_ANSWER, Fact.NOT_SENT, Fact.REFUSED, Fact.UNSUPPORTED)
 
 
@@ -21,7 +23,7 @@ def a_random_delivery(luck):
         tenant=luck.choice([TENANT, TENANT, OTHER_TENANT]),
         drn=a_drn(luck.randint(1, 3)),
         bus=luck.choice([BUS, BUS, BUS, BusName("line-2"), None]),
-        command=luck.choice([EnterToken(), EnterToken(), SetClock()]),
+        command=luck.choice([EnterToken(), EnterToken(), SetClock(), PERMIT]),
         rank=luck.randint(1, 4),
         state=state,
         lease_until=NOW if state is DeliveryState.SENDING else None,
