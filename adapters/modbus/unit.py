@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from adapters.modbus.doubt import in_doubt
 from adapters.modbus.frames import Table
 from adapters.modbus.lessons import Lessons
 from adapters.modbus.line import ModbusLine
@@ -121,7 +122,9 @@ class Unit:
         """
         with self._watched():
             await self._line.write(self.address, start, words, urgency=self._urgency, shown=shown)
-        await self._meet_again()
+        # It is out, whoever took it: that a stranger answers, or nobody, makes it no less so.
+        with in_doubt():
+            await self._meet_again()
 
     @property
     def _reopened(self) -> bool:
