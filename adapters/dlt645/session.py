@@ -15,7 +15,7 @@ from adapters.dlt645.profile import Profile
 from adapters.dlt645.station import Station
 from headend.commands import SetSupply
 from headend.credit_parameters import CreditParameters
-from headend.errors import Misconfigured, NoAnswer, Unsupported
+from headend.errors import Misconfigured, NoAnswer, Unsupported, WireError
 from headend.events import MeterEvent
 from headend.meters import Meter, StsConfiguration
 from headend.ports import Clock
@@ -120,9 +120,12 @@ class Dlt645Session:
         address, local = self._station.address, now.astimezone(self._zone)
         date = await self._obeyed.write(address, DATE_IDENTIFIER, set_date_value(local))
         await self._station.ask(date)
-        local = self._clock.now().astimezone(self._zone)
-        time = await self._obeyed.write(address, TIME_IDENTIFIER, set_time_value(local))
-        await self._station.ask(time)
+        try:
+            local = self._clock.now().astimezone(self._zone)
+            time = await self._obeyed.write(address, TIME_IDENTIFIER, set_time_value(local))
+            await self._station.ask(time)
+        except WireError as error:
+            raise NoAnswer(f"the date was set, the time perhaps not: {error}") from error
 
     @property
     def _obeyed(self) -> Authority:

@@ -9,10 +9,11 @@ import pytest
 from adapters.dlt645.access import PlainPassword, load_password
 from adapters.dlt645.driver import Dlt645Driver
 from adapters.dlt645.profile import load_profiles
+from adapters.dlt645.station import Station
 from adapters.simulators.dlt645_logs import bcd
 from adapters.simulators.dlt645_unit import Dlt645Unit
 from headend.commands import SetSupply
-from headend.errors import Misconfigured, NoAnswer, Refused, Unsupported
+from headend.errors import Misconfigured, NoAnswer, NotSent, Refused, Unsupported
 from headend.meters import BusName, Capability, ProfileName, Route
 from headend.readings import ReadingType
 from headend.supply import Contacts, ControlState, SupplyAction, SupplyReason, SupplyState
@@ -110,6 +111,26 @@ async def test_the_clock_is_set_in_the_zone_of_the_meter(hearers, clock, simulat
     async with driver(hearers, clock).open(routed()) as session:
         await session.set_clock(clock.now())
     assert abs(simulated.meter.clock.at(clock.now()) - clock.now()) < timedelta(seconds=1)
+
+
+@pytest.mark.parametrize("error", [Refused("no"), NotSent("the line is gone"), NoAnswer("silence")])
+async def test_a_clock_whose_date_was_taken_and_not_its_time_is_in_doubt(
+    hearers, clock, monkeypatch, error
+):
+    asked = []
+    ask = Station.ask
+
+    async def only_the_first(station, request):
+        asked.append(request)
+        if len(asked) > 1:
+            raise error
+        return await ask(station, request)
+
+    monkeypatch.setattr(Station, "ask", only_the_first)
+    async with driver(hearers, clock).open(routed()) as session:
+        with pytest.raises(NoAnswer, match=str(error)):
+            await session.set_clock(clock.now())
+    assert len(asked) == 2
 
 
 async def test_a_wrong_password_is_for_a_person(hearers, clock, simulated):
