@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from adapters.modbus.exceptions import RegistersRefused
 from adapters.modbus.frames import Table
-from adapters.modbus.profile import Factor, Profile
+from adapters.modbus.profile import Factor, Probe, Profile
 from adapters.modbus.unit import Acquaintance, Unit
 from headend.currencies import ISO_NUMBERS
 from headend.errors import Misconfigured, NoAnswer, NotSent, Unsupported
@@ -44,9 +44,21 @@ async def acquaint(unit: Unit, meter: Meter, profile: Profile) -> Acquaintance:
 
 async def _fits(unit: Unit, profile: Profile) -> bool:
     for probe in profile.probes:
-        if not probe.fits(await unit.read(probe.table, probe.span)):
+        if not await _one_fits(unit, probe):
             return False
     return True
+
+
+async def _one_fits(unit: Unit, probe: Probe) -> bool:
+    try:
+        if probe.fits(await unit.read(probe.table, probe.span)):
+            return True
+    except RegistersRefused:
+        if probe.may_be_absent:
+            return True
+        if probe.otherwise is None:
+            raise
+    return probe.otherwise is not None and await _one_fits(unit, probe.otherwise)
 
 
 async def _variant(unit: Unit, profile: Profile) -> Profile:

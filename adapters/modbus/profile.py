@@ -78,7 +78,8 @@ class RegisterReading(Cell):
 class Probe:
     """What tells a model: a text or number at one place, or a range that it lies in.
 
-    A text fits when it begins so; a float too small for any meter never does.
+    A text fits when it begins so; a float too small for any meter never does. Where it
+    `may_be_absent`, a meter that refuses the read fits, too; where it does not, `otherwise` may.
     """
 
     table: Table
@@ -87,6 +88,8 @@ class Probe:
     order: Order
     equals: tuple[str | int, ...]
     between: Range | None
+    may_be_absent: bool = False
+    otherwise: "Probe | None" = None
 
     def fits(self, words: tuple[int, ...]) -> bool:
         if self.format is None:

@@ -51,7 +51,7 @@ def profile_of(
         verified=form.verified,
         can=_capabilities(form),
         blocks=_blocks(form),
-        probes=tuple(_probe(each) for _, each in probes_of(form.probe, ())),
+        probes=tuple(_probe(each) for path, each in probes_of(form.probe, ()) if "or" not in path),
         factors={name: _factor(each) for name, each in form.factors.items()},
         readings={
             ReadingType[name]: _reading(ReadingType[name], each)
@@ -146,6 +146,8 @@ def _probe(form: ProbeForm) -> Probe:
         order=form.order,
         equals=tuple(each for each in equals if each is not None),
         between=form.between,
+        may_be_absent=form.may_be_absent,
+        otherwise=_probe(form.otherwise) if form.otherwise else None,
     )
 
 

@@ -44,11 +44,14 @@ def layer_faults(form: LayerForm) -> Iterator[Fault]:
 def probes_of(
     probe: ProbeForm | list[ProbeForm], path: KeyPath
 ) -> Iterator[tuple[KeyPath, ProbeForm]]:
-    """Each probe and where it stands, written as one table or as several."""
+    """Each probe and where it stands, as one table or several; those behind an "or" as well."""
     if isinstance(probe, ProbeForm):
         yield path, probe
+        if probe.otherwise:
+            yield from probes_of(probe.otherwise, (*path, "or"))
     else:
-        yield from (((*path, number), each) for number, each in enumerate(probe))
+        for number, each in enumerate(probe):
+            yield from probes_of(each, (*path, number))
 
 
 def cell_of(form: CellForm | ProbeForm, count: int) -> tuple[Table, Span]:

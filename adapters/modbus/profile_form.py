@@ -106,6 +106,12 @@ class ProbeForm(Part, frozen=True, forbid_unknown_fields=True, kw_only=True):
         | None
     ) = None
     between: RangeOf | None = None
+    may_be_absent: Annotated[
+        bool, Meta(description="A meter that refuses this read may be the model all the same.")
+    ] = False
+    otherwise: (
+        Annotated["ProbeForm", Meta(description="Where this does not fit, this may.")] | None
+    ) = msgspec.field(default=None, name="or")
 
 
 class LimitsForm(Part, frozen=True, forbid_unknown_fields=True, kw_only=True):

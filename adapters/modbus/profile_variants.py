@@ -64,11 +64,16 @@ def _hides(earlier: VariantForm, later: VariantForm) -> bool:
 
 
 def _wanted(variant: VariantForm) -> Mapping[_Place, _Wanted] | None:
-    """By place; None where a probe is wrong by itself, which is told elsewhere."""
+    """By place; None where a probe is wrong by itself, which is told elsewhere.
+
+    A probe that fits in more ways than one parts nobody for sure.
+    """
     found: dict[_Place, _Wanted] = {}
     for path, probe in probes_of(variant.probe, ()):
         if any(probe_faults(probe, path)):
             return None
+        if "or" in path or probe.otherwise or probe.may_be_absent:
+            continue
         table, span = cell_of(probe, probe_words(probe))
         found[table, span, probe.decode, probe.order] = _wanted_of(probe)
     return found

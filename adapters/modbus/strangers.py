@@ -62,13 +62,19 @@ async def _may_be(unit: Unit, profile: Profile, seen: _Seen) -> bool:
 
 async def _fits(unit: Unit, probes: Sequence[Probe], seen: _Seen) -> bool:
     for probe in probes:
-        place = probe.table, probe.span
-        if place not in seen:
-            seen[place] = await _words(unit, *place)
-        words = seen[place]
-        if words is None or not probe.fits(words):
+        if not await _one_fits(unit, probe, seen):
             return False
     return bool(probes)
+
+
+async def _one_fits(unit: Unit, probe: Probe, seen: _Seen) -> bool:
+    place = probe.table, probe.span
+    if place not in seen:
+        seen[place] = await _words(unit, *place)
+    words = seen[place]
+    if probe.may_be_absent if words is None else probe.fits(words):
+        return True
+    return probe.otherwise is not None and await _one_fits(unit, probe.otherwise, seen)
 
 
 async def _words(unit: Unit, table: Table, span: Span) -> tuple[int, ...] | None:

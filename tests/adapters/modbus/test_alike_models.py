@@ -45,7 +45,10 @@ class Image:
             for at in range(probe.span.start, probe.span.end)
         ]
         told = tuple(word for word in words if word is not None)
-        return len(told) == len(words) and probe.fits(told)
+        refused = len(told) < len(words)
+        if probe.may_be_absent if refused else probe.fits(told):
+            return True
+        return probe.otherwise is not None and self.fits(probe.otherwise)
 
     def believed_as(self, profile: Profile) -> bool:
         if not all(self.fits(probe) for probe in profile.probes):
@@ -58,7 +61,11 @@ class Image:
 def image_of(path: Path, elsewhere: int | None) -> Image:
     model = path.parent.name
     words: dict[tuple[Table, int], int] = {}
-    for sent, came in exchanges(f"{model}/{path.stem}"):
+    # What it has, but need not be asked for, stands in another exchange.
+    others = [path.with_name("absent.frames")] if path.with_name("absent.frames").exists() else []
+    for sent, came in (
+        each for one in (*others, path) for each in exchanges(f"{model}/{one.stem}")
+    ):
         if sent[1] not in TABLES or came[1] != sent[1]:
             continue
         tables = list(Table) if model.startswith(ONE_TABLE) else [TABLES[sent[1]]]

@@ -67,6 +67,13 @@ async def test_a_refused_register_costs_no_other_reading(name: str):
     assert player.replay.finished
 
 
+@pytest.mark.parametrize("name", ["eastron-sdm120", "eastron-sdm630"])
+async def test_what_sets_a_model_apart_may_be_absent_or_told_otherwise(name: str):
+    player = Player(f"{name}/absent")
+    assert values(await player.read()) == meaning(f"{name}/absent")
+    assert player.replay.finished
+
+
 @pytest.mark.parametrize("name", READ_ONLY)
 async def test_after_a_silence_a_model_is_asked_who_it_is(name: str):
     player = Player(f"{name}/silence")
@@ -126,7 +133,7 @@ def test_the_recorded_readings_are_all_that_a_model_has(name: str):
 
 
 def test_every_recorded_exchange_is_played():
-    played = {"readings", "refusal", "silence", "another-model", "readings-scaled"}
+    played = {"readings", "refusal", "silence", "another-model", "readings-scaled", "absent"}
     files = [path for path in FRAMES.rglob("*.frames") if path.parent.name != "stsm"]
     assert {path.parent.name for path in files} == set(READ_ONLY)
     others = {"an-em24", "an-em24-e1", "an-sdm630", "a-dtsu666"}

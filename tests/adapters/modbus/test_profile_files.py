@@ -149,6 +149,16 @@ def test_a_probe_fits_its_model(tmp_path: Path, probe: str, words: tuple[int, ..
     assert only.fits(words) is fits
 
 
+def test_what_stands_behind_an_or_is_checked_with_its_place(tmp_path: Path):
+    alternative = 'equals  = 42\nor = { input = 2, decode = "u16", equals = "x" }'
+    text = GOOD.replace("equals  = 42", alternative)
+    with pytest.raises(MalformedProfile, match="compare a text with a text"):
+        loaded(tmp_path, text)
+    (only,) = loaded(tmp_path, text.replace('"x"', "7")).probes
+    assert only.otherwise is not None
+    assert only.otherwise.fits((7,))
+
+
 # --- mistakes -----------------------------------------------------------------------------------
 
 

@@ -10,13 +10,14 @@ from tests.bench.rs485_bus import longest_s, sell
 pytestmark = pytest.mark.virtual_time
 # The silence before a frame, and the instants between a commit and the next turn.
 A_MOMENT_S = 0.005
+SALES = 24
 
 
 @pytest.mark.parametrize("baud", [2400, 9600, 115200])
 async def test_a_sale_is_on_the_wires_within_one_transaction(baud: int):
     address = SerialAddress(path="-", baud=baud)
-    till = await sell(address, 20)
-    assert len(till.waits_s) == 20
+    till = await sell(address, SALES)
+    assert len(till.waits_s) == SALES
     assert max(till.waits_s) <= longest_s(address) + A_MOMENT_S
     assert len(till.asked) == 32, "meanwhile every meter was asked"
     assert all(till.done[one] for one in set(Urgency) - {Urgency.HISTORY}), "and every order done"
