@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum, unique
 from typing import Protocol
 
-from headend.commands import TOKEN_COMMANDS, EnterToken, Manage
+from headend.commands import TOKEN_COMMANDS, ChangeKey, EnterToken, Manage
 from headend.deliveries import CLOSED_BY, Delivery, DeliveryState, Fact
 from headend.evidence import Doubt, Evidence, EvidenceKind, Finding, Says, classify, doubt_of
 from headend.meters import TenantId
@@ -44,6 +44,8 @@ class Way(StrEnum):
     CONFIRM_TAKEN = "confirm_taken"
     CONFIRM_NOT_TAKEN = "confirm_not_taken"
     WITHDRAW = "withdraw"
+    CONFIRM_CHANGE = "confirm_change"
+    WITHDRAW_CHANGE = "withdraw_change"
     REVERSE = "reverse"
     BOOK = "book"
 
@@ -87,6 +89,9 @@ class Work:
                 return (Way.REVERSE,)
         if self.of_order:
             return (Way.CONFIRM_TAKEN, Way.CONFIRM_NOT_TAKEN, Way.WITHDRAW)
+        if isinstance(self.delivery.command, ChangeKey):
+            asking = (Way.ASK_AGAIN,) if self.delivery.by_remote else ()
+            return (*asking, Way.CONFIRM_CHANGE, Way.WITHDRAW_CHANGE)
         found = []
         if isinstance(self.delivery.command, EnterToken | Manage):
             found.append(Way.ASK_AGAIN)

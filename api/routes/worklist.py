@@ -31,7 +31,9 @@ class WorkTold(Told):
     """One piece of work. `delivery` names it in the actions; `ways` are those that are open now.
 
     `ask_again`: POST /v1/deliveries/{delivery}/inquiry; `reverse`: POST /v1/recharges/{recharge}/
-    reversal; the others: POST /v1/worklist/{delivery}/taken, not-taken, withdrawn, booked.
+    reversal; `confirm_change` and `withdraw_change` (of a key change): POST
+    /v1/deliveries/{delivery}/confirmation and /withdrawal; the others: POST
+    /v1/worklist/{delivery}/taken, not-taken, withdrawn, booked.
     """
 
     delivery: str

@@ -14,6 +14,7 @@ from headend.commands import Manage
 from headend.deliveries import Confirmation, Delivery, DeliveryState, Fact
 from headend.meters import Drn, Keypad, KeyType, StsConfiguration
 from headend.outcomes import Outcome, write_outcome
+from headend.pages import Cursor
 from headend.ports import SecurityModule
 from headend.prospects import NextStep, what_next
 from headend.readings import Reading, ReadingType
@@ -43,6 +44,8 @@ from headend.tokens import (
     TokenState,
 )
 from headend.vending_keys import KeyMark
+from headend.worklist import Way
+from headend.worklist_desk import WorkListDesk
 from tests.fakes import MemoryStore
 from tests.flows.test_recharge import settled
 from tests.flows.world import (
@@ -820,3 +823,27 @@ async def test_a_till_shows_the_set_before_the_credit_and_both_count_as_out(worl
     for token in [*story.change_tokens, *story.tokens]:
         assert meter.customer_types(token.digits, world.clock.now()).result.taken
     assert (meter.decoder.krn, world.credited(DRN)) == (2, 10)
+
+
+@pytest.mark.parametrize("way", [Way.ASK_AGAIN, Way.CONFIRM_CHANGE, Way.WITHDRAW_CHANGE])
+async def test_an_unresolved_change_leaves_the_work_list_by_each_way_that_is_shown(world, way):
+    process = world.process()
+    ordered, _ = await process.keys.order_change(
+        TENANT, Drn(DRN), NEXT, ident="k1", ordered_by="key"
+    )
+    now = world.clock.now()
+    doubted = ordered.after(Fact.LEASED, now=now).after(Fact.NO_ANSWER, now=now)
+    async with world.store.begin() as tx:
+        lost = doubted.after(Fact.EXPIRED, now=now)
+        await tx.deliveries.save(lost, was=DeliveryState.WAITING)
+    desk = WorkListDesk(world.store, clock=world.clock, chance=world.chance, wake=process.wake)
+    (work,) = (await desk.page(TENANT, Cursor())).items
+    assert way in work.ways(now)
+    match way:
+        case Way.ASK_AGAIN:
+            await process.keys.ask_again(TENANT, "k1")
+        case Way.CONFIRM_CHANGE:
+            await process.keys.confirm(TENANT, "k1", by="K. Otieno")
+        case _:
+            await process.keys.withdraw(TENANT, "k1", by="K. Otieno")
+    assert (await desk.page(TENANT, Cursor())).items == []

@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from headend.deliveries import Delivery, DeliveryState
+from headend.deliveries import Delivery, DeliveryMethod, DeliveryState
 from headend.evidence import Evidence, EvidenceKind, Says
 from headend.tokens import Token, TokenResult
-from headend.worklist import QUIET, Work, proved_unused
-from tests.builders import a_delivery, a_token
+from headend.worklist import QUIET, Way, Work, proved_unused
+from tests.builders import a_delivery, a_key_change, a_token
 
 DOUBTED = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
 ASKED = DOUBTED + QUIET + timedelta(seconds=1)
@@ -76,3 +76,16 @@ def test_what_was_taken_is_never_unused():
 
 def test_credit_in_the_registers_is_never_unused_whatever_the_log_has_forgotten():
     assert not proved(doubtful(), LOG, (EvidenceKind.CREDIT_REGISTER, Says.TAKEN))
+
+
+@pytest.mark.parametrize(
+    ("method", "ways"),
+    [
+        (DeliveryMethod.REMOTE, [Way.ASK_AGAIN, Way.CONFIRM_CHANGE, Way.WITHDRAW_CHANGE]),
+        (DeliveryMethod.MANUAL, [Way.CONFIRM_CHANGE, Way.WITHDRAW_CHANGE]),
+    ],
+)
+def test_a_key_change_is_asked_about_where_a_bus_can_confirmed_or_withdrawn(method, ways):
+    change = doubtful(command=a_key_change(), methods=frozenset({method}))
+    work = Work(delivery=change, recharge=None, tokens=[], evidence=[])
+    assert list(work.ways(NOW)) == ways
