@@ -31,6 +31,7 @@ from api.commands import (
     serve,
     simulate,
     sts,
+    supply,
     tokens,
     vault,
     version,
@@ -77,6 +78,7 @@ app.add_typer(worklist.group, name="worklist")
 app.add_typer(keychange.group, name="keychange")
 app.add_typer(engineering.group, name="engineering")
 app.add_typer(parameters.group, name="parameters")
+app.add_typer(supply.group, name="supply")
 app.add_typer(tokens.group, name="tokens")
 app.add_typer(webhooks.group, name="webhooks")
 app.command("version", epilog=version.EPILOG)(version.version_command)

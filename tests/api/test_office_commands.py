@@ -214,3 +214,14 @@ def test_the_work_list_is_told_and_what_is_not_on_it_is_refused(desk: Desk):
     assert "Nothing waits for people." in desk.run("worklist", "list").stdout
     refused = desk.refused("worklist", "taken", "nothing", "--seen-by", "K. Otieno")
     assert "No such delivery" in refused
+
+
+def test_supply_is_ordered_for_one_meter_and_once_for_an_id(desk: Desk, people: dict[str, str]):
+    later = (new_clock().now() + timedelta(hours=2)).isoformat()
+    asked = ("supply", "order", DRN, "permit_close", "--reason", "safety", "--id", "by-hand")
+    key = {"HEADEND_KEY": people["HEADEND_KEY"]}
+    ordered = desk.told(*asked, "--until", later, **key)
+    assert ordered["id"] == "by-hand"
+    assert desk.told(*asked, "--until", later, **key)["id"] == "by-hand"
+    assert desk.told("supply", "show", "by-hand", **key)["command"] == ordered["command"]
+    assert "expires_at" in desk.refused(*asked[:-1], "late", "--until", "2020-01-01T00:00Z", **key)
