@@ -8,19 +8,20 @@ import pytest
 
 from headend.credit_parameters import CreditParameters
 from headend.dangers import Danger
-from headend.deliveries import Confirmation, DeliveryState, Fact
+from headend.deliveries import Confirmation, DeliveryMethod, DeliveryState, Fact
 from headend.holds import Hold
-from headend.meters import Drn, Keypad
+from headend.meters import Drn, Keypad, UsagePointId
 from headend.people import PersonId
 from headend.recharges import RechargeState
 from headend.refusals import KindHeld
 from headend.supply import SupplyAction
 from headend.tokens import ManagementKind, ManagementOrder
+from headend.usage_points import UsagePoint
 from tests.fakes import MemoryStore
 from tests.flows.test_key_change import DRN, NEXT, add_key, delivery, done, record_of
 from tests.flows.test_recharge import settled
 from tests.flows.test_supply import order_supply
-from tests.flows.world import SGC, TENANT, World, order, until
+from tests.flows.world import NEIGHBOUR, SGC, TENANT, World, order, until
 
 pytestmark = pytest.mark.virtual_time
 LIMIT = ManagementOrder(ManagementKind.POWER_LIMIT, value=5000)
@@ -155,9 +156,17 @@ async def test_digits_of_a_held_order_are_neither_handed_over_nor_shown(world):
     async with world.store.begin() as tx:
         meter = await tx.meters.find(TENANT, Drn(DRN))
         by_hand = replace(meter, route=None, keypad=Keypad.METER, version=meter.version + 1)
-        await tx.meters.save(by_hand, was=meter.version)
+        point = UsagePointId("house-1")
+        await tx.meters.save(replace(by_hand, usage_point=point), was=meter.version)
+        await tx.usage_points.put(
+            UsagePoint(
+                tenant=TENANT, id=point, contacts=(NEIGHBOUR,), changed_at=world.clock.now()
+            ),
+            was=None,
+        )
     process = world.process()
-    await limit_power(process, world)
+    ordered, _ = await limit_power(process, world)
+    assert DeliveryMethod.MANUAL in ordered.methods
     held = await hold(world, Danger.POWER_LIMIT)
     async with process.running():
         await asyncio.sleep(600)
@@ -167,6 +176,7 @@ async def test_digits_of_a_held_order_are_neither_handed_over_nor_shown(world):
         assert not world.postman.given
         await lift(world, held)
         await asyncio.sleep(120)
+        assert len(world.postman.given) == 1
         assert len(await process.keys.reveal(TENANT, "one")) == 1
         assert (await delivery(world, "one")).out
         confirmed = await process.keys.confirm(TENANT, "one", by="K. Otieno")
