@@ -13,11 +13,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StrictInt, StringConstraints, TypeAdapter, ValidationError
 
+from api.routes.credit_parameters_body import ParametersNamed
 from api.routes.forms import Asked, Ident, Moment
 from api.routes.recharge_body import RechargeAsked
 from api.shares import Shares
 from headend.api_keys import Scope
-from headend.commands import Manage, SetClock, SetSupply
+from headend.commands import Manage, SetClock, SetCreditParameters, SetSupply
+from headend.credit_parameters import AMOUNTS, POWER_LIMIT
 from headend.errors import HeadendError
 from headend.issuing import check_form
 from headend.jobs import JobLine, LineContent, LineState
@@ -99,7 +101,15 @@ class EngineeringLine(Asked):
     index: Annotated[StrictInt, Field(ge=0, le=MAX_VALUE)] | None = None
 
 
-_Line = RechargeLine | SupplyLine | ClockLine | EngineeringLine
+class ParametersLine(ParametersNamed):
+    """A line that sets credit parameters or a power limit."""
+
+    do: Literal["parameters"]
+    id: Ident | None = None
+    meter: MeterNumber
+
+
+_Line = RechargeLine | SupplyLine | ClockLine | EngineeringLine | ParametersLine
 _LINE: TypeAdapter[_Line] = TypeAdapter(Annotated[_Line, Field(discriminator="do")])
 
 
@@ -232,6 +242,8 @@ def _content(asked: _Line, tenant: TenantId, ident: str) -> LineContent:
             return SetClock()
         case EngineeringLine():
             return Manage(ManagementOrder(asked.kind, value=asked.value, index=asked.index))
+        case ParametersLine():
+            return SetCreditParameters(asked.change())
 
 
 def _scope(content: LineContent) -> Scope:
@@ -243,7 +255,7 @@ def _scope(content: LineContent) -> Scope:
             return Scope.SUPPLY
         case SetClock():
             return Scope.METERS
-        case Manage():
+        case Manage() | SetCreditParameters():
             return Scope.ENGINEERING
         case _:
             return Scope.RECHARGE
@@ -306,7 +318,12 @@ _COLUMNS = (
     "expires_at",
     "kind",
     "index",
+    *AMOUNTS,
+    POWER_LIMIT,
 )
+
+# Cells that are whole numbers, by what the line does.
+_NUMBERS = {"engineering": ("value", "index"), "parameters": (POWER_LIMIT,)}
 
 
 def _csv_rows(text: TextIOWrapper) -> Iterator[tuple[int, Mapping[str, object], str]]:
@@ -356,11 +373,10 @@ def _of_cells(cells: Mapping[str, str]) -> Mapping[str, object]:
         ]
         if contacts:
             plain["fallback"] = contacts
-    if cells.get("do") == "engineering":
-        for name in ("value", "index"):
-            text = cells.get(name, "")
-            if text.isascii() and text.isdigit() and len(text) < 12:
-                plain[name] = int(text)
+    for name in _NUMBERS.get(cells.get("do", ""), ()):
+        text = cells.get(name, "")
+        if text.isascii() and text.isdigit() and len(text) < 12:
+            plain[name] = int(text)
     return plain
 
 

@@ -16,7 +16,7 @@ from typing import TypeAlias
 from headend.approvals import EXPIRES_AFTER, UNDECIDED, Approval, ApprovalSubject
 from headend.audit import HEAD_END, AuditAction, Entry
 from headend.command_desk import CommandDesk
-from headend.commands import Manage, SetClock, SetSupply
+from headend.commands import Manage, SetClock, SetCreditParameters, SetSupply
 from headend.dangers import Danger, danger_of
 from headend.errors import ModuleDown, Stale, StoreDown
 from headend.harm_news import approval_news, job_news
@@ -220,6 +220,10 @@ class JobRunner:
             case SetClock():
                 await self._commands.order_clock(
                     tenant, line.drn, ident=ident, ordered_by=by, requester=requester
+                )
+            case SetCreditParameters(change):
+                await self._commands.order_parameters(
+                    tenant, line.drn, change, ident=ident, ordered_by=by, requester=requester
                 )
             case Manage(order):
                 await self._keys.order_management(

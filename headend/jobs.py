@@ -10,14 +10,14 @@ from datetime import datetime, timedelta
 from enum import StrEnum, unique
 from typing import Protocol, TypeAlias
 
-from headend.commands import Manage, SetClock, SetSupply
+from headend.commands import Manage, SetClock, SetCreditParameters, SetSupply
 from headend.meters import Drn, TenantId
 from headend.pages import Cursor, Page
 from headend.people import PersonId
 from headend.recharges import RechargeOrder
 from headend.refusals import OrderRefused
 
-LineContent: TypeAlias = RechargeOrder | SetSupply | SetClock | Manage
+LineContent: TypeAlias = RechargeOrder | SetSupply | SetClock | SetCreditParameters | Manage
 
 
 @unique

@@ -3,7 +3,8 @@
 from datetime import datetime
 
 from headend.command_desk import able_meter, check_expiry
-from headend.commands import Manage, SetClock, SetSupply
+from headend.commands import Manage, SetClock, SetCreditParameters, SetSupply
+from headend.credit_parameters import check_parameters
 from headend.issuing import check_meter, check_sale, contacts_for, credit_asked, ways_to
 from headend.jobs import JobLine
 from headend.key_orders import asked
@@ -36,7 +37,7 @@ class Trials:
         match line.content:
             case RechargeOrder() as order:
                 await self._recharge(order, Drn(order.drn), now=now)
-            case SetSupply() | SetClock() as command:
+            case SetSupply() | SetClock() | SetCreditParameters() as command:
                 await self._command(line, command, now=now)
             case Manage() as manage:
                 await self._management(line, manage)
@@ -58,11 +59,13 @@ class Trials:
         await self._module.check(credit_asked(place.meter, sts, order.amount))
 
     async def _command(
-        self, line: JobLine, command: SetSupply | SetClock, *, now: datetime
+        self, line: JobLine, command: SetSupply | SetClock | SetCreditParameters, *, now: datetime
     ) -> None:
         async with self._store.look() as tx:
             meter = await able_meter(tx, self._routes, line.tenant, _meter_of(line), command)
-            if isinstance(command, SetClock):
+            if isinstance(command, SetCreditParameters):
+                check_parameters(command.change, meter)
+            if not isinstance(command, SetSupply):
                 return
             check_expiry(command, now=now)
             if command.action is SupplyAction.OPEN:

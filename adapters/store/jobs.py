@@ -14,7 +14,7 @@ from adapters.store.job_tables import job_lines, jobs
 from adapters.store.orders import order_json, order_of
 from adapters.store.statements import SqlRow, Statements
 from adapters.store.tables import deliveries, recharges
-from headend.commands import Manage, SetClock, SetSupply
+from headend.commands import Manage, SetClock, SetCreditParameters, SetSupply
 from headend.errors import Stale
 from headend.jobs import (
     FAILED_LINES,
@@ -255,7 +255,7 @@ def _content_of(plain: Mapping[str, Any], tenant: TenantId) -> LineContent:
     if plain["type"] == "recharge":
         return order_of(plain["order"], tenant)
     command = command_of(plain)
-    assert isinstance(command, SetSupply | SetClock | Manage)
+    assert isinstance(command, SetSupply | SetClock | SetCreditParameters | Manage)
     return command
 
 

@@ -156,8 +156,9 @@ async def create_job(
     ] = None,
 ) -> JobTold:
     """CSV (with a header) or NDJSON, at most 16 MiB and 100,000 lines. `do` says what a line is:
-    `recharge`, `supply`, `clock` or `engineering`; its other members are those of the single order.
-    The file is read whole first: a bad line refuses it, with line and column, unless `skip_bad`.
+    `recharge`, `supply`, `clock`, `engineering` or `parameters`; its other members are those of
+    the single order. The file is read whole first: a bad line refuses it, with line and column,
+    unless `skip_bad`.
     The key needs the scope of every line. Then lines are checked against the store (a bad one
     refuses the job before anything is ordered, unless `skip_bad`) and ordered in the background,
     under the caps of single orders; above a cap the job waits for one approval (`/v1/approvals`).

@@ -108,6 +108,18 @@ async def test_a_job_is_ordered_line_by_line_and_told(caller: Caller, runner: Jo
     assert [one["id"] for one in (await caller.get("/v1/jobs")).json()["items"]] == ["j1"]
 
 
+async def test_credit_parameters_of_many_meters_are_one_job(caller: Caller, runner: JobRunner):
+    warn = {"do": "parameters", "meter": DRN, "unit": "kWh", "low_credit_1": "20"}
+    wrong = {"do": "parameters", "meter": DRN, "unit": "m3", "low_credit_1": "20"}
+    await post(caller, warn, wrong, query="&skip_bad=true")
+    assert (await worked(runner, caller))["state"] == "done_with_failures"
+    done, refused = await results(caller)
+    assert (done["state"], refused["problem"]) == ("ordered", "wrong-unit")
+    command = (await caller.get("/v1/deliveries/j1.1")).json()["command"]
+    assert command["kind"] == "set_credit_parameters"
+    assert command["parameters"]["low_credit_1"] == "20"
+
+
 async def test_what_a_job_orders_lets_single_orders_go_first(
     office: Office, caller: Caller, runner: JobRunner
 ):
@@ -217,6 +229,7 @@ async def test_a_job_needs_the_scope_of_every_line(office: Office, caller: Calle
         opening(office, action="permit_close"),
         {"do": "clock", "meter": DRN},
         {"do": "engineering", "meter": DRN, "kind": "clear_tamper"},
+        {"do": "parameters", "meter": DRN, "power_limit_w": 6000},
     ):
         answer = await post(seller, sale("s2"), line, ident="j2")
         assert slug(answer) == "scope-missing"

@@ -1,13 +1,15 @@
 """Files of jobs: every bad line is named with its column, whole files are read first."""
 
 import tracemalloc
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from api.jobs_file import MAX_LINE, Fault, FileUnreadable, JobFile, JobFormat
 from headend.api_keys import Scope
-from headend.commands import Manage, SetClock, SetSupply
+from headend.commands import Manage, SetClock, SetCreditParameters, SetSupply
+from headend.credit_parameters import CreditParameters
 from headend.jobs import LineState
 from headend.recharges import RechargeOrder
 from tests.api.office import DRN, OTHER_DRN, TENANT
@@ -63,6 +65,25 @@ def test_csv_and_ndjson_say_the_same():
         Scope.METERS,
         Scope.ENGINEERING,
     }
+
+
+def test_credit_parameters_are_named_in_either_way():
+    header = "do,meter,unit,low_credit_1,power_limit_w"
+    table = csv_file(f"parameters,{DRN},kWh,20,", f"parameters,{DRN},,,6000", header=header)
+    spoken = a_file(
+        f'{{"do":"parameters","meter":"{DRN}","unit":"kWh","low_credit_1":"20"}}\n'
+        f'{{"do":"parameters","meter":"{DRN}","power_limit_w":6000}}'
+    )
+    orders = [line.content for line in table.lines()]
+    assert orders == [
+        SetCreditParameters(CreditParameters(unit="kWh", low_credit_1=Decimal(20))),
+        SetCreditParameters(CreditParameters(power_limit_w=6000)),
+    ]
+    assert [line.content for line in spoken.lines()] == orders
+    assert table.check(most=9).scopes == {Scope.ENGINEERING}
+    wrong = csv_file(f"parameters,{DRN},kWh,much,", f"parameters,{DRN},,,-1", header=header)
+    columns = [fault.column for fault in wrong.check(most=9).faults]
+    assert columns == ["low_credit_1", "power_limit_w"]
 
 
 @pytest.mark.parametrize(

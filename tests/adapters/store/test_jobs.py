@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from headend.commands import Manage, SetClock
+from headend.commands import Manage, SetClock, SetCreditParameters
+from headend.credit_parameters import CreditParameters
 from headend.deliveries import DeliveryState
 from headend.errors import Stale
 from headend.jobs import Job, JobLine, JobState, LineState, Progress
@@ -113,6 +115,7 @@ async def test_lines_are_kept_as_they_are_taken_in_order_and_marked_once(store):
         SetClock(),
         Manage(ManagementOrder(ManagementKind.CLEAR_TAMPER)),
         None,
+        SetCreditParameters(CreditParameters(unit="kWh", overdraft=Decimal("2.5"))),
     ]
     lines = [a_line(number, content=one) for number, one in enumerate(contents, start=1)]
     lines[4] = replace(lines[4], drn=None, state=LineState.BAD, problem="bad-line", detail="x")
@@ -122,11 +125,11 @@ async def test_lines_are_kept_as_they_are_taken_in_order_and_marked_once(store):
         await tx.jobs.add_lines(lines)  # loading that was cut short goes on
     async with store.look() as tx:
         new = await tx.jobs.lines(TENANT, "j1", state=LineState.NEW, after=0, limit=10)
-        assert new == lines[:4]
+        assert new == [*lines[:4], lines[5]]
         assert await tx.jobs.lines(TENANT, "j1", state=LineState.NEW, after=2, limit=1) == [
             lines[2]
         ]
-        assert await tx.jobs.counts(TENANT, "j1") == {LineState.NEW: 4, LineState.BAD: 1}
+        assert await tx.jobs.counts(TENANT, "j1") == {LineState.NEW: 5, LineState.BAD: 1}
         results = await tx.jobs.results(TENANT, "j1", after=0, limit=10)
         assert [result.line for result in results] == lines
         assert {result.outcome for result in results} == {None}
