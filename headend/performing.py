@@ -127,21 +127,21 @@ async def perform(
                     return settled or await _set_supply(session, leased, order, attempting)
                 case SetClock():
                     attempting.acted = True
-                    await session.set_clock(clock.now())
-                    return _read_back(attempting)
+                    by = await session.set_clock(clock.now())
+                    return _proved(attempting, by)
                 case SetCreditParameters(change):
                     attempting.acted = True
                     await session.set_credit_parameters(change)
-                    return _read_back(attempting)
+                    return _proved(attempting, Confirmation.READ_BACK)
                 case _:
                     assert_never(leased.delivery.command)
     except WireError as error:
         return attempting.broken(error, clock.now())
 
 
-def _read_back(attempting: Attempting) -> Outcome:
-    """Proved: what breaks while the conversation ends makes it no less so."""
-    attempting.outcome = Outcome(fact=Fact.ACCEPTED, by=Confirmation.READ_BACK)
+def _proved(attempting: Attempting, by: Confirmation) -> Outcome:
+    """What breaks while the conversation ends makes it no less so."""
+    attempting.outcome = Outcome(fact=Fact.ACCEPTED, by=by)
     return attempting.outcome
 
 

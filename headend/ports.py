@@ -12,6 +12,7 @@ from typing import Protocol
 from headend.agenda import Urgency
 from headend.commands import SetSupply
 from headend.credit_parameters import CreditParameters
+from headend.deliveries import Confirmation
 from headend.events import MeterEvent
 from headend.meters import (
     BusName,
@@ -83,7 +84,11 @@ class Session(Protocol):
 
     async def set_supply(self, order: SetSupply, *, order_id: str) -> None: ...
 
-    async def set_clock(self, now: datetime) -> None: ...
+    async def set_clock(self, now: datetime) -> Confirmation:
+        """Set it; tells whether it was READ_BACK, or the meter only answered (ECHO).
+
+        Raises Refused when the meter keeps another time.
+        """
 
     async def set_credit_parameters(self, change: CreditParameters) -> None:
         """Set those that are named, and read them back; the same again changes nothing."""

@@ -15,14 +15,15 @@ from adapters.dlt645.profile import Profile
 from adapters.dlt645.station import Station
 from headend.commands import SetSupply
 from headend.credit_parameters import CreditParameters
-from headend.errors import Misconfigured, NoAnswer, Unsupported, WireError
+from headend.deliveries import Confirmation
+from headend.errors import Misconfigured, NoAnswer, Refused, Unsupported, WireError
 from headend.events import MeterEvent
 from headend.meters import Meter, StsConfiguration
 from headend.ports import Clock
-from headend.readings import Reading
+from headend.readings import CLOCK_DRIFT, Reading
 from headend.supply import Contacts, ControlState, Supply, SupplyAction
 from headend.tokens import Token, TokenOutcome
-from protocols.dlt645.data import QUANTITIES
+from protocols.dlt645.data import QUANTITIES, time_of
 from protocols.dlt645.errors import MalformedData
 from protocols.dlt645.orders import (
     DATE_IDENTIFIER,
@@ -115,7 +116,7 @@ class Dlt645Session:
         )
         await self._station.ask(request)
 
-    async def set_clock(self, now: datetime) -> None:
+    async def set_clock(self, now: datetime) -> Confirmation:
         """Date and time are two parameters; at midnight the second one is made anew."""
         address, local = self._station.address, now.astimezone(self._zone)
         date = await self._obeyed.write(address, DATE_IDENTIFIER, set_date_value(local))
@@ -126,6 +127,22 @@ class Dlt645Session:
             await self._station.ask(time)
         except WireError as error:
             raise NoAnswer(f"the date was set, the time perhaps not: {error}") from error
+        return await self._clock_read_back()
+
+    async def _clock_read_back(self) -> Confirmation:
+        try:
+            date = await self._station.read(DATE_IDENTIFIER)
+            time = await self._station.read(TIME_IDENTIFIER)
+            shown = time_of(time + date[1:], self._zone)
+        except Unsupported:
+            return Confirmation.ECHO
+        except (WireError, MalformedData) as error:
+            raise NoAnswer(f"the clock was set, and not read back: {error}") from error
+        off = None if shown is None else abs(shown - self._clock.now())
+        if off is None or off > CLOCK_DRIFT:
+            told = "no time" if off is None else f"{off.total_seconds():.0f} s off"
+            raise Refused(f"the meter's clock shows {told} after it was set")
+        return Confirmation.READ_BACK
 
     @property
     def _obeyed(self) -> Authority:

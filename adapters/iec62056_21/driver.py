@@ -12,6 +12,7 @@ from adapters.transport.line import Line
 from headend.agenda import Urgency
 from headend.commands import SetSupply
 from headend.credit_parameters import CreditParameters
+from headend.deliveries import Confirmation
 from headend.errors import Misconfigured, Unsupported
 from headend.events import MeterEvent
 from headend.meters import Capability, Meter, ProfileName, StsConfiguration
@@ -110,7 +111,7 @@ class ReadOutSession:
     async def set_supply(self, order: SetSupply, *, order_id: str) -> None:
         self._refuse()
 
-    async def set_clock(self, now: datetime) -> None:
+    async def set_clock(self, now: datetime) -> Confirmation:
         self._refuse()
 
     async def set_credit_parameters(self, change: CreditParameters) -> None:

@@ -13,6 +13,7 @@ from adapters.modbus.register_supply import order_supply, read_supply
 from adapters.modbus.unit import Acquaintance, Unit
 from headend.commands import SetSupply
 from headend.credit_parameters import CreditParameters
+from headend.deliveries import Confirmation
 from headend.errors import Misconfigured, Unsupported
 from headend.events import MeterEvent
 from headend.meters import Meter, StsConfiguration
@@ -99,10 +100,11 @@ class ReadingSession:
             self._refuse("takes no supply orders")
         await order_supply(self._unit, self._profile.supply, order, self._clock.now())
 
-    async def set_clock(self, now: datetime) -> None:
+    async def set_clock(self, now: datetime) -> Confirmation:
         if self._profile.clock is None:
             self._refuse("has no clock that we can set")
         await set_clock(self._unit, self._profile.clock, now)
+        return Confirmation.READ_BACK
 
     async def events(self, *, after: int) -> Sequence[MeterEvent]:
         self._refuse("keeps no event log")

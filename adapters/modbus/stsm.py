@@ -28,6 +28,7 @@ from adapters.modbus.stsm_tokens import (
 from adapters.modbus.unit import Acquaintance, Unit
 from headend.commands import SetSupply
 from headend.credit_parameters import CreditParameters
+from headend.deliveries import Confirmation
 from headend.errors import Misconfigured, NoAnswer, NotSent, Refused, Unsupported
 from headend.events import MeterEvent
 from headend.meters import Meter, StsConfiguration
@@ -173,7 +174,7 @@ class StsmSession:
         if outcome.answer != stsm.SupplyAnswer.DONE:
             raise refusal_of(outcome.answer)
 
-    async def set_clock(self, now: datetime) -> None:
+    async def set_clock(self, now: datetime) -> Confirmation:
         """Set the clock and read it back; raises Refused when the meter keeps another time."""
         zone = now.utcoffset()
         assert zone is not None, "times are aware"
@@ -187,6 +188,7 @@ class StsmSession:
         off_s = abs(unsigned(shown[:2]) - epoch)
         if off_s > CLOCK_DRIFT.total_seconds():
             raise Refused(f"the meter's clock is {off_s} s off after it was set")
+        return Confirmation.READ_BACK
 
     # --- credit parameters ---
 

@@ -20,6 +20,7 @@ from adapters.mqtt.topics import CommandTopics
 from adapters.mqtt.waiting import Waiting
 from headend.commands import SetSupply
 from headend.credit_parameters import CreditParameters
+from headend.deliveries import Confirmation
 from headend.errors import Misconfigured, NoAnswer, NotSent, Refused, Unsupported, WireError
 from headend.events import MeterEvent
 from headend.meters import Capability, StsConfiguration
@@ -110,9 +111,10 @@ class MqttSession:
     async def history(self, *, since: datetime | None) -> Sequence[Reading]:
         raise Unsupported("a meter on MQTT tells its history unasked")
 
-    async def set_clock(self, now: datetime) -> None:
+    async def set_clock(self, now: datetime) -> Confirmation:
         self._need(Capability.CLOCK)
         _check(await self._ask(commands.set_clock(now, command_id=self._new_id())))
+        return Confirmation.ECHO
 
     async def set_credit_parameters(self, change: CreditParameters) -> None:
         raise Unsupported("a meter on MQTT takes no credit parameters")

@@ -26,7 +26,7 @@ from headend.bus_ports import BusPorts
 from headend.command_desk import CommandDesk
 from headend.commands import SetSupply
 from headend.credit_parameters import CreditParameters
-from headend.deliveries import Delivery
+from headend.deliveries import Confirmation, Delivery
 from headend.errors import NoAnswer, NotSent, Unsupported
 from headend.events import MeterEvent
 from headend.intake import Intake
@@ -213,10 +213,11 @@ class WireSession:
     async def history(self, *, since: datetime | None) -> Sequence[Reading]:
         raise Unsupported("no history")
 
-    async def set_clock(self, now: datetime) -> None:
+    async def set_clock(self, now: datetime) -> Confirmation:
         await self._hop()
         self.meter.set_clock(now, self.clock.now())
         await self._answer()
+        return Confirmation.READ_BACK
 
     async def set_credit_parameters(self, change: CreditParameters) -> None:
         raise Unsupported("no credit parameters")

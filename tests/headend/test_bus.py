@@ -12,7 +12,7 @@ from headend.agenda import Urgency
 from headend.bus import Bus
 from headend.bus_ports import BusPorts
 from headend.commands import Command, EnterToken, SetClock
-from headend.deliveries import Delivery, DeliveryState
+from headend.deliveries import Confirmation, Delivery, DeliveryState
 from headend.events import MeterEvent
 from headend.intake import Intake
 from headend.meters import Capability, Drn, Meter, ProfileName
@@ -107,8 +107,9 @@ class Session:
         self.ordered.append(order_id)
         await asyncio.sleep(SLOW_S)
 
-    async def set_clock(self, now: datetime) -> None:
+    async def set_clock(self, now: datetime) -> Confirmation:
         await asyncio.sleep(SLOW_S)
+        return Confirmation.READ_BACK
 
 
 @dataclass

@@ -103,8 +103,9 @@ class Scripted:
     async def history(self, *, since: datetime | None) -> Sequence[Reading]:
         raise Unsupported("no history")
 
-    async def set_clock(self, now: datetime) -> None:
+    async def set_clock(self, now: datetime) -> Confirmation:
         self.say("set_clock", self.enter)
+        return Confirmation.READ_BACK
 
     async def set_credit_parameters(self, change: CreditParameters) -> None:
         self.say("set_credit_parameters", self.enter)

@@ -13,6 +13,7 @@ from adapters.dlt645.station import Station
 from adapters.simulators.dlt645_logs import bcd
 from adapters.simulators.dlt645_unit import Dlt645Unit
 from headend.commands import SetSupply
+from headend.deliveries import Confirmation
 from headend.errors import Misconfigured, NoAnswer, NotSent, Refused, Unsupported
 from headend.meters import BusName, Capability, ProfileName, Route
 from headend.readings import ReadingType
@@ -109,8 +110,28 @@ async def test_supply_is_opened_and_closed_by_the_customer_after_a_permit(
 async def test_the_clock_is_set_in_the_zone_of_the_meter(hearers, clock, simulated):
     simulated.meter.set_clock(clock.now() + timedelta(days=2, minutes=7), clock.now())
     async with driver(hearers, clock).open(routed()) as session:
-        await session.set_clock(clock.now())
+        by = await session.set_clock(clock.now())
+    assert by is Confirmation.READ_BACK
     assert abs(simulated.meter.clock.at(clock.now()) - clock.now()) < timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("error", "ends"),
+    [(Unsupported("no such data"), Confirmation.ECHO), (NotSent("the line is gone"), None)],
+)
+async def test_a_clock_that_cannot_be_read_back_is_only_answered_or_in_doubt(
+    hearers, clock, monkeypatch, error, ends
+):
+    async def refused(station, identifier):
+        raise error
+
+    monkeypatch.setattr(Station, "read", refused)
+    async with driver(hearers, clock).open(routed()) as session:
+        if ends is None:
+            with pytest.raises(NoAnswer, match="not read back"):
+                await session.set_clock(clock.now())
+        else:
+            assert await session.set_clock(clock.now()) is ends
 
 
 @pytest.mark.parametrize("error", [Refused("no"), NotSent("the line is gone"), NoAnswer("silence")])

@@ -57,7 +57,7 @@ NOISY = Manners(
 )
 STSM = "1"
 DEAD = ("modbus 4", "dlt645 4", "read out 3")
-SECONDS = 240
+SECONDS = 320
 
 
 class LoopClock:
