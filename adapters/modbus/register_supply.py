@@ -11,7 +11,7 @@ from adapters.modbus.doubt import in_doubt
 from adapters.modbus.profile import SupplyRegisters
 from adapters.modbus.unit import Unit
 from headend.commands import SetSupply
-from headend.errors import Refused, Unsupported
+from headend.errors import NoAnswer, Refused, Unsupported
 from headend.supply import Contacts, Supply, SupplyAction
 
 # A slow relay takes two seconds to move and to be measured.
@@ -29,7 +29,10 @@ async def read_supply(unit: Unit, supply: SupplyRegisters, taken_at: datetime) -
 async def order_supply(
     unit: Unit, supply: SupplyRegisters, order: SetSupply, now: datetime
 ) -> None:
-    """Open, or permit to close; an opening is looked at. Raises Refused where it did not follow."""
+    """Open, or permit to close; an opening is looked at.
+
+    Raises NoAnswer where the contacts did not follow in time: a sticky relay may open later.
+    """
     opening = order.action is SupplyAction.OPEN
     word = supply.open_word if opening else supply.permit_close_word
     if supply.order_at is None or word is None:
@@ -42,7 +45,7 @@ async def order_supply(
     with in_doubt():
         followed = await _opens(unit, supply)
     if not followed:
-        raise Refused("supply order: the contacts did not follow")
+        raise NoAnswer("supply order: the contacts did not follow yet")
 
 
 async def _opens(unit: Unit, supply: SupplyRegisters) -> bool:

@@ -171,14 +171,14 @@ async def test_closing_is_permitted_by_its_own_word(site: Site):
     assert site.words.written == [(ORDER, b"\x00\x55")]
 
 
-async def test_contacts_that_do_not_follow_are_a_refusal(
+async def test_contacts_that_do_not_follow_in_time_are_a_doubt(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("adapters.modbus.register_supply.FOLLOW_S", 0.05)
     monkeypatch.setattr("adapters.modbus.register_supply.LOOK_AGAIN_S", 0.01)
     site.words.on_write = lambda start, data: None
     async with site.open() as session:
-        with pytest.raises(Refused, match="did not follow"):
+        with pytest.raises(NoAnswer, match="did not follow yet"):
             await session.set_supply(an_order(), order_id="order-1")
 
 
