@@ -18,11 +18,12 @@ from headend.tokens import TokenResult
 RETRY_FIRST_S = 2.0
 # Within the window before fall-back a lost answer costs little and a quick retry lights a home.
 RETRY_MAX_S = 30.0
-# After the digits are with a person remote goes on, but it must not crowd the line.
+# After the digits are with a person, or after so many tries, remote goes on until the deadline, but
+# it must not crowd the line; a meter that is heard again is tried at once.
 RETRY_MAX_HANDED_S = 900.0
+MANY_ATTEMPTS = 100
 HAND_OVER_RETRY_FIRST_S = 5.0
 HAND_OVER_RETRY_MAX_S = 300.0
-MAX_ATTEMPTS = 500
 ASKED_FOR = timedelta(hours=1)
 
 
@@ -198,11 +199,7 @@ class Delivery:
     @property
     def by_remote(self) -> bool:
         """Remote is still a way."""
-        return (
-            DeliveryMethod.REMOTE in self.methods
-            and self.bus is not None
-            and self.attempts < MAX_ATTEMPTS
-        )
+        return DeliveryMethod.REMOTE in self.methods and self.bus is not None
 
     def next_hand_over(self) -> DeliveryMethod | None:
         """The hand-over not yet given, LOCAL before MANUAL, or None."""
@@ -320,8 +317,9 @@ class Delivery:
             return replace(self, not_before=until)
         if fact is Fact.ASK_AGAIN:
             return replace(self, not_before=now)
-        longest_s = RETRY_MAX_S if self.handed_at is None else RETRY_MAX_HANDED_S
         tries = max(1, self.attempts)
+        hurried = self.handed_at is None and tries < MANY_ATTEMPTS
+        longest_s = RETRY_MAX_S if hurried else RETRY_MAX_HANDED_S
         return replace(
             self, not_before=retry_at(tries, now=now, spread=spread, longest_s=longest_s)
         )

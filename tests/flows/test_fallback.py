@@ -10,12 +10,12 @@ import pytest
 from headend.deliveries import Confirmation, DeliveryState
 from headend.errors import StoreDown
 from headend.handing_over import CLAIM
-from headend.meters import Drn
+from headend.meters import Drn, Keypad
 from headend.supply_groups import DEFAULT_FALLBACK_S, default_group
 from tests.builders import NOW
 from tests.builders import TENANT as ACME
 from tests.fakes import MemoryStore
-from tests.flows.world import BUS, Fuse, Killed, World, order, until
+from tests.flows.world import BUS, TENANT, Fuse, Killed, World, order, until
 
 pytestmark = pytest.mark.virtual_time
 DRN = "12345678903"
@@ -67,6 +67,25 @@ async def test_a_dead_meter_means_digits_within_the_promise(world):
         await process.desk.recharge(order("r1", DRN))
         await until(lambda: world.postman.given, within_s=DEFAULT_FALLBACK_S)
         assert world.clock.now() - paid_at < timedelta(seconds=DEFAULT_FALLBACK_S)
+
+
+async def test_a_meter_without_keypad_that_was_silent_for_hours_is_credited_when_it_is_back(world):
+    """Only the deadline ends remote, never the number of tries."""
+    async with world.store.begin() as tx:
+        known = await tx.meters.find(TENANT, Drn(DRN))
+        assert known is not None
+        changed = replace(known, keypad=Keypad.NONE, version=known.version + 1)
+        await tx.meters.save(changed, was=known.version)
+    simulated = world.meters[Drn(DRN)]
+    async with world.process().running() as process:
+        simulated.faults.silent, before = True, simulated.credit_milli
+        await process.desk.recharge(order("r1", DRN))
+        await asyncio.sleep(4 * 3600)
+        tried = (await world.delivery_of("r1")).attempts
+        assert 100 < tried < 140
+        simulated.faults.silent = False
+        await until(lambda: simulated.credit_milli > before, within_s=900)
+        assert not world.postman.given
 
 
 async def test_digits_typed_while_a_try_is_under_way_are_taken_once(world):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from headend.commands import EnterToken
 from headend.deliveries import (
-    MAX_ATTEMPTS,
+    MANY_ATTEMPTS,
     NEXT,
     OPEN_STATES,
     Confirmation,
@@ -250,8 +250,11 @@ def test_past_the_deadline_it_expires():
     assert plan(a_delivery(), now=NOW + timedelta(hours=24)) == Expire()
 
 
-def test_attempts_are_bounded():
-    assert not a_delivery(attempts=MAX_ATTEMPTS).by_remote
+def test_after_many_attempts_remote_goes_on_and_crowds_nothing():
+    tried = a_delivery(attempts=MANY_ATTEMPTS, state=DeliveryState.SENDING)
+    again = tried.after(Fact.NOT_SENT, now=NOW, spread=0.0)
+    assert again.by_remote
+    assert again.not_before - NOW > timedelta(minutes=5)
 
 
 @given(st.integers(1, 10_000), st.floats(0, 1, exclude_max=True))
