@@ -55,7 +55,7 @@ class _Place:
 
 
 class JobRunner:
-    """Works off jobs until cancelled."""
+    """Works off jobs until cancelled; `put_off` is told of one whose turn the database broke."""
 
     def __init__(
         self,
@@ -68,6 +68,7 @@ class JobRunner:
         clock: Clock,
         chance: Chance,
         approval_lasts: timedelta = EXPIRES_AFTER,
+        put_off: Callable[[Job, StoreDown], None],
     ) -> None:
         self._store = store
         self._trials = trials
@@ -77,6 +78,7 @@ class JobRunner:
         self._clock = clock
         self._chance = chance
         self._approval_lasts = approval_lasts
+        self._put_off = put_off
         self._places: dict[tuple[str, str, LineState], _Place] = {}
 
     async def serve(self) -> None:
@@ -92,12 +94,24 @@ class JobRunner:
         async with self._store.look() as tx:
             jobs = await tx.jobs.due(now=self._clock.now(), limit=TENANTS_AT_ONCE)
         for job in jobs:
-            rest = NOTHING_MOVED
-            with suppress(Stale):  # paused or cancelled meanwhile
-                rest = await self._turn(job)
+            rest = await self._turn_or_rest(job)
             async with self._store.begin() as tx:
                 await tx.jobs.turn(job.tenant, job.id, at=self._clock.now() + rest)
         return bool(jobs)
+
+    async def _turn_or_rest(self, job: Job) -> timedelta:
+        """A turn; a job that the database gives up on rests and keeps nobody else from working.
+
+        Where the database is away altogether the next statement tells.
+        """
+        try:
+            return await self._turn(job)
+        except Stale:  # paused or cancelled meanwhile
+            return NOTHING_MOVED
+        except StoreDown as error:
+            self._forget(job)
+            self._put_off(job, error)
+            return AGAIN
 
     async def _turn(self, job: Job) -> timedelta:
         """Some lines of a job, or its end; how long it rests then."""

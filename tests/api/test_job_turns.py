@@ -4,11 +4,14 @@ import asyncio
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from headend import job_desk, job_runner
 from headend.api_keys import Scope
 from headend.dangers import Danger
+from headend.errors import StoreDown
 from headend.job_runner import JobRunner
+from headend.jobs import Job
 from tests.api.office import DRN, RIVAL, TENANT, Caller, Office, slug
 from tests.api.test_harm import tightened
 from tests.api.test_jobs import a_runner, opening, post, results, sale, worked
@@ -83,6 +86,48 @@ async def test_a_job_whose_lines_are_slow_gives_its_turn_to_the_next(
     assert (await caller.get("/v1/jobs/quick")).json()["state"] == "done"
     assert (await caller.get("/v1/jobs/slow")).json()["state"] == "working"
     assert (await worked(runner, caller, "slow"))["lines"]["ordered"] == 20
+
+
+async def test_a_job_that_the_database_gives_up_on_keeps_no_other_from_working(
+    office: Office, caller: Caller, runner: JobRunner, monkeypatch: pytest.MonkeyPatch
+):
+    rival = await office.caller(tenant=RIVAL)
+    await post(caller, CLOCK, ident="huge", query="&dry_run=true")
+    await post(caller, sale("s1"), ident="young")
+    await post(rival, CLOCK, ident="r1", query="&dry_run=true")
+    end = JobRunner._end
+
+    async def timing_out(self: JobRunner, job: Job, *how: Any) -> None:
+        if job.id == "huge":
+            raise StoreDown("the database does not answer")
+        await end(self, job, *how)
+
+    with monkeypatch.context() as slow, capture_logs() as logs:
+        slow.setattr(JobRunner, "_end", timing_out)
+        for _ in range(8):
+            await runner.work()
+    assert {"tenant": TENANT, "job": "huge"}.items() <= logs[0].items()
+    states = [(await caller.get(f"/v1/jobs/{one}")).json()["state"] for one in ("huge", "young")]
+    assert states == ["working", "done"]
+    assert (await rival.get("/v1/jobs/r1")).json()["state"] == "checked_with_failures"
+    async with office.head_end.store.begin() as tx:
+        await tx.jobs.turn(TENANT, "huge", at=office.head_end.clock.now())
+    assert (await worked(runner, caller, "huge"))["state"] == "checked"
+
+
+async def test_while_the_store_is_away_no_job_is_passed_over(
+    office: Office, caller: Caller, runner: JobRunner, monkeypatch: pytest.MonkeyPatch
+):
+    await post(caller, sale("s1"))
+
+    def away(self: object) -> Any:
+        raise StoreDown("cannot reach the database")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(type(office.head_end.store), "begin", away)
+        with pytest.raises(StoreDown):
+            await runner.work()
+    assert (await worked(runner, caller))["state"] == "done"
 
 
 async def test_a_key_and_a_utility_have_so_many_open_jobs_and_no_more(
