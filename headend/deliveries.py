@@ -25,6 +25,8 @@ MANY_ATTEMPTS = 100
 HAND_OVER_RETRY_FIRST_S = 5.0
 HAND_OVER_RETRY_MAX_S = 300.0
 ASKED_FOR = timedelta(hours=1)
+# So many of the newest of a kind of command are looked at.
+NEWEST_LIMIT = 20
 
 
 @unique

@@ -1,16 +1,19 @@
 """Reconnecting: who was disconnected by us for non-payment and has paid is permitted to close.
 
 Only a credit that was taken after the opening was ordered undoes it, once, and only where the
-opening may be in effect. Openings for any other reason are left to people. Nothing is forced: the
-meter closes, or waits for its button, if it finds credit enough.
+opening may be in effect. Openings for any other reason are left to people, also where one for
+non-payment came on top. Nothing is forced: the meter closes, or waits for its button, if it finds
+credit enough.
 """
 
 import hashlib
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import takewhile
 
 from headend.announcing import delivery_news
 from headend.commands import SetSupply, urgency
-from headend.deliveries import Delivery, DeliveryMethod, DeliveryState, Fact
+from headend.deliveries import NEWEST_LIMIT, Delivery, DeliveryMethod, DeliveryState, Fact
 from headend.issuing import rank_of
 from headend.newest_supply import supply_orders
 from headend.outbox import announce
@@ -59,21 +62,42 @@ def _paid_after(opening: Delivery, credit: Delivery) -> bool:
 
 
 async def _opening_in_effect(tx: Transaction, delivery: Delivery) -> Delivery | None:
-    """The opening for non-payment that stands, or may stand, as the last word to this meter."""
+    """The opening for non-payment that stands, or may stand, as the last word to this meter.
+
+    None as well where an opening for another reason may stand beneath it: since the last permit
+    that was carried out, or where the orders do not reach back so far.
+    """
     orders = await supply_orders(tx, delivery)
+    standing = _since_permitted(orders)
+    if len(standing) == NEWEST_LIMIT or any(_for_another_reason(one) for one in standing):
+        return None
     newest = next((one for one in orders if not _permit_in_vain(one)), None)
-    match newest.command if newest is not None else None:
-        case SetSupply(SupplyAction.OPEN, SupplyReason.NON_PAYMENT, _):
-            return newest if newest is not None and _in_effect(newest) else None
+    if newest is None or not _opens(newest) or not _in_effect(newest):
+        return None
+    return newest
+
+
+def _since_permitted(orders: Sequence[Delivery]) -> list[Delivery]:
+    """The newest orders down to the last permit that was carried out; without it."""
+    return list(takewhile(lambda one: _opens(one) or one.state is not DeliveryState.DONE, orders))
+
+
+def _for_another_reason(order: Delivery) -> bool:
+    """It opened for what money does not mend, or may have, or is about to."""
+    match order.command:
+        case SetSupply(SupplyAction.OPEN, reason, _) if reason is not SupplyReason.NON_PAYMENT:
+            return order.stopped_by is not Fact.NOT_AS_ORDERED
         case _:
-            return None
+            return False
+
+
+def _opens(order: Delivery) -> bool:
+    return isinstance(order.command, SetSupply) and order.command.action is SupplyAction.OPEN
 
 
 def _permit_in_vain(order: Delivery) -> bool:
     """It ended without the meter closing, so it may be tried anew with the next credit."""
-    command = order.command
-    permits = isinstance(command, SetSupply) and command.action is SupplyAction.PERMIT_CLOSE
-    return permits and order.state is DeliveryState.UNRESOLVED
+    return not _opens(order) and order.state is DeliveryState.UNRESOLVED
 
 
 def _in_effect(opening: Delivery) -> bool:

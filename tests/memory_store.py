@@ -26,7 +26,14 @@ from headend.api_keys import ApiKey
 from headend.attempts import Attempt
 from headend.commands import ChangeKey, Manage, SetSupply
 from headend.darkness import PAID_STATES
-from headend.deliveries import OPEN_STATES, Delivery, DeliveryMethod, DeliveryState, Fact
+from headend.deliveries import (
+    NEWEST_LIMIT,
+    OPEN_STATES,
+    Delivery,
+    DeliveryMethod,
+    DeliveryState,
+    Fact,
+)
 from headend.errors import Stale
 from headend.events import MeterEvent
 from headend.meters import BusName, Drn, Meter, TenantId, UsagePointId
@@ -709,7 +716,7 @@ class MemoryDeliveries:
     ) -> Sequence[Delivery]:
         every = self._view.walk("meter", (tenant, drn))
         found = [one for one in every if isinstance(one.command, kind) and one.state in states]
-        return sorted(found, key=lambda one: (one.created_at, one.id), reverse=True)[:20]
+        return sorted(found, key=lambda one: (one.created_at, one.id), reverse=True)[:NEWEST_LIMIT]
 
     async def hasten(self, tenant: TenantId, drn: Drn, *, now: datetime) -> int:
         waiting = [

@@ -28,14 +28,13 @@ from adapters.store.tables import SENDABLE_STATES, deliveries, meters, tokens
 from adapters.store.tokens import token_of
 from adapters.store.turns import first_of_its_meter, unhindered, waits_for
 from headend.commands import TOKEN_COMMANDS, ChangeKey, Manage, SetSupply
-from headend.deliveries import OPEN_STATES, Delivery, DeliveryState
+from headend.deliveries import NEWEST_LIMIT, OPEN_STATES, Delivery, DeliveryState
 from headend.errors import Stale
 from headend.meters import BusName, Drn, TenantId
 from headend.store import Leased
 from headend.tokens import Token, TokenResult
 
 OF_METER_LIMIT = 100
-NEWEST_LIMIT = 20
 # Callers choose ids, so an id is a delivery's only within its tenant.
 _Key: TypeAlias = tuple[TenantId, str]
 

@@ -10,7 +10,7 @@ import pytest
 from headend.audit import AuditAction
 from headend.commands import SetSupply
 from headend.darkness import Darkness, dark_page
-from headend.deliveries import Confirmation, Delivery, DeliveryState, Fact
+from headend.deliveries import NEWEST_LIMIT, Confirmation, Delivery, DeliveryState, Fact
 from headend.evidence import EvidenceKind, Says
 from headend.meters import Drn
 from headend.pages import Cursor
@@ -239,6 +239,29 @@ async def test_who_was_disconnected_for_another_reason_is_on_the_list_until_some
             reason=SupplyReason.CUSTOMER_REQUEST,
         )  # fmt: skip
         await until(lambda: sale_is(world, *LIGHT), within_s=120)
+
+
+@pytest.mark.parametrize("on_top", [1, NEWEST_LIMIT])
+async def test_a_payment_never_undoes_an_opening_for_safety_under_one_for_non_payment(
+    world, on_top
+):
+    async with world.process().running() as process:
+        await dark_by_us(world, process, SupplyReason.SAFETY)
+        newest = await order_supply(process, world, "open-2")
+        await until(lambda: is_in(world, DeliveryState.DONE, "open-2"), within_s=60)
+        async with world.store.begin() as tx:
+            for number in range(1, on_top):
+                later = newest.created_at + timedelta(milliseconds=number)
+                another = replace(
+                    newest, id=f"bulk-{number}", rank=newest.rank + number,
+                    state=DeliveryState.DONE, created_at=later, confirmed_at=later,
+                )  # fmt: skip
+                await tx.deliveries.add(another)
+        await process.desk.recharge(order("r1", DRN))
+        await until(lambda: sale_is(world, RechargeState.DARK), within_s=120)
+        await asyncio.sleep(300)
+    assert await permits(world) == []
+    assert not meter_of(world).relay.closed
 
 
 async def test_a_sale_from_before_the_opening_does_not_undo_it(world):
