@@ -241,7 +241,9 @@ class DangerousOrders(Protocol):
         """Note `result` and `ended_at`; raises Stale when somebody else did."""
 
     async def share(self, tenant: TenantId, danger: Danger, sgc: str, *, since: datetime) -> Share:
-        """Of those whose end was noted since then; cancelled ones count neither way."""
+        """Of those whose end was noted since then. Neither way count cancelled ones, and those in
+        doubt that a person gave up or that the customer's payment overtook (CLOSED_BY).
+        """
 
 
 async def caps_in_force(rules: CapRules, tenant: TenantId, sgc: str | None, danger: Danger) -> Caps:

@@ -20,7 +20,7 @@ from headend.dangers import (
     Share,
     Tally,
 )
-from headend.deliveries import Delivery, DeliveryState
+from headend.deliveries import CLOSED_BY, Delivery, DeliveryState
 from headend.errors import Stale
 from headend.holds import Hold
 from headend.meters import TenantId
@@ -190,9 +190,15 @@ class MemoryDangerousOrders:
             one.result
             for one in self._view.walk("kind", (tenant, danger))
             if one.sgc == sgc and one.ended_at is not None and one.ended_at > since
+            if not self._closed(one)
         ]
         ended = [result for result in counted if result is not DeliveryState.CANCELLED]
         return Share(len(ended), sum(result in FAILED_STATES for result in ended))
+
+    def _closed(self, order: DangerousOrder) -> bool:
+        delivery = self._deliveries.get((order.tenant, order.id))
+        stopped_by = None if delivery is None else delivery.stopped_by
+        return order.result is DeliveryState.UNRESOLVED and stopped_by in CLOSED_BY
 
 
 class MemoryApprovals:

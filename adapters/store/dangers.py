@@ -5,7 +5,7 @@ from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Integer, and_, bindparam, func, select, update
+from sqlalchemy import Integer, and_, bindparam, func, not_, select, update
 
 from adapters.store.columns import MOMENT, literals
 from adapters.store.commands import command_json, command_of
@@ -25,7 +25,7 @@ from headend.dangers import (
     Share,
     Tally,
 )
-from headend.deliveries import DeliveryState
+from headend.deliveries import CLOSED_BY, DeliveryState
 from headend.errors import Stale
 from headend.meters import TenantId
 
@@ -43,13 +43,10 @@ _TALLY = select(
     func.count().filter(_IN_GROUP, _WITHIN_HOUR).label("group_hour"),
     func.count().filter(_IN_GROUP).label("group_day"),
 ).where(*_KIND, _o.admitted_at > bindparam("day", type_=MOMENT))
+_ITS_DELIVERY = and_(deliveries.c.tenant == _o.tenant, deliveries.c.id == _o.id)
 _ENDED = (
     select(dangerous_orders, deliveries.c.state)
-    .join_from(
-        dangerous_orders,
-        deliveries,
-        and_(deliveries.c.tenant == _o.tenant, deliveries.c.id == _o.id),
-    )
+    .join_from(dangerous_orders, deliveries, _ITS_DELIVERY)
     .where(
         _o.result.is_(None),
         _o.admitted_at >= bindparam("since", type_=MOMENT),
@@ -61,11 +58,19 @@ _ENDED = (
 _SETTLE = update(dangerous_orders).where(
     _o.tenant == bindparam("tenant_"), _o.id == bindparam("id_"), _o.result.is_(None)
 )
-_COUNTED = _o.result.in_(literals(ENDED_STATES - {DeliveryState.CANCELLED}))
-_SHARE = select(
-    func.count().filter(_COUNTED).label("ended"),
-    func.count().filter(_o.result.in_(literals(FAILED_STATES))).label("failed"),
-).where(*_KIND, _IN_GROUP, _o.ended_at > bindparam("since", type_=MOMENT))
+_CLOSED = and_(
+    _o.result == DeliveryState.UNRESOLVED.value,
+    func.coalesce(deliveries.c.stopped_by, "").in_(literals(CLOSED_BY)),
+)
+_COUNTED = and_(_o.result.in_(literals(ENDED_STATES - {DeliveryState.CANCELLED})), not_(_CLOSED))
+_SHARE = (
+    select(
+        func.count().filter(_COUNTED).label("ended"),
+        func.count().filter(_COUNTED, _o.result.in_(literals(FAILED_STATES))).label("failed"),
+    )
+    .select_from(dangerous_orders.outerjoin(deliveries, _ITS_DELIVERY))
+    .where(*_KIND, _IN_GROUP, _o.ended_at > bindparam("since", type_=MOMENT))
+)
 
 
 class SqlDangerousOrders:

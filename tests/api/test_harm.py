@@ -9,7 +9,7 @@ import pytest
 from headend.api_keys import Scope
 from headend.audit import AuditAction
 from headend.dangers import SAFE, Danger
-from headend.deliveries import Fact
+from headend.deliveries import DeliveryState, Fact
 from headend.harm_watch import HarmWatch
 from headend.opening_hours import OpeningHours
 from headend.pages import Cursor
@@ -303,6 +303,19 @@ async def test_few_failures_hold_nothing(office: Office, caller: Caller):
         await caller.post(SUPPLY, json=an_opening(office, f"o{number}"))
         await happens(office, f"o{number}", Fact.LEASED, Fact.REFUSED)
     await watch.watch()
+    assert (await caller.get("/v1/holds")).json()["items"] == []
+
+
+async def test_customers_who_pay_hold_no_openings(office: Office, caller: Caller):
+    watch = HarmWatch(
+        office.head_end.store, clock=office.head_end.clock, chance=office.head_end.chance
+    )
+    for number in range(10):
+        await caller.post(SUPPLY, json=an_opening(office, f"o{number}"))
+        facts = (Fact.LEASED, Fact.NO_ANSWER, Fact.NOT_AS_ORDERED)
+        ended = await happens(office, f"o{number}", *facts)
+        assert ended.state is DeliveryState.UNRESOLVED
+    assert await watch.watch() == 10
     assert (await caller.get("/v1/holds")).json()["items"] == []
 
 

@@ -13,7 +13,7 @@ from headend.approvals import Approval, ApprovalState, ApprovalSubject
 from headend.audit import BEGINNING, AuditAction, Entry, Head, broken_at, chained
 from headend.commands import ChangeKey, Manage
 from headend.dangers import SAFE, CapRule, Danger, DangerousOrder, Share, Tally, caps_in_force
-from headend.deliveries import DeliveryState
+from headend.deliveries import DeliveryState, Fact
 from headend.errors import Stale
 from headend.holds import Hold
 from headend.opening_hours import OpeningHours
@@ -274,6 +274,32 @@ async def test_how_orders_ended_is_noted_once_and_gives_the_share(store):
         share = await tx.dangers.share(TENANT, Danger.OPEN_SUPPLY, SGC, since=before)
         assert share == Share(ended=3, failed=2)
         assert await tx.dangers.share(TENANT, Danger.OPEN_SUPPLY, SGC, since=NOW) == Share(0, 0)
+
+
+async def test_doubts_that_wait_for_nobody_count_neither_way(store):
+    ends = [
+        (DeliveryState.UNRESOLVED, Fact.NOT_AS_ORDERED),
+        (DeliveryState.UNRESOLVED, Fact.WITHDRAWN),
+        (DeliveryState.UNRESOLVED, Fact.EXPIRED),
+        (DeliveryState.FAILED, Fact.NOT_AS_ORDERED),
+        (DeliveryState.DONE, None),
+    ]
+    async with store.begin() as tx:
+        for number, (state, fact) in enumerate(ends):
+            delivery = a_delivery(
+                id=f"o{number}",
+                command=an_opening(),
+                drn=a_drn(number + 1),
+                state=state,
+                stopped_by=fact,
+            )
+            await tx.deliveries.add(delivery)
+            order = a_dangerous(f"o{number}", drn=delivery.drn)
+            await tx.dangers.add(order)
+            await tx.dangers.settle(replace(order, result=state, ended_at=NOW))
+    async with store.look() as tx:
+        share = await tx.dangers.share(TENANT, Danger.OPEN_SUPPLY, SGC, since=NOW - MINUTE)
+        assert share == Share(ended=3, failed=2)
 
 
 @pytest.mark.parametrize(
