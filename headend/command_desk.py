@@ -19,6 +19,7 @@ from headend.credit_parameters import CreditParameters, check_parameters
 from headend.deliveries import Delivery, DeliveryMethod, DeliveryState, Fact
 from headend.issuing import rank_of
 from headend.meters import Drn, Meter, MeterState, TenantId
+from headend.newest_supply import ends
 from headend.openings import judge_opening
 from headend.outbox import announce
 from headend.people import UNNAMED, Requester
@@ -224,6 +225,8 @@ def _replaces(newer: Command, older: Command) -> bool:
     """It is of the same kind, and says all that the older one says."""
     if isinstance(newer, SetCreditParameters) and isinstance(older, SetCreditParameters):
         return newer.change.named >= older.change.named
+    if isinstance(newer, SetSupply):
+        return ends(newer, older)
     return type(newer) is type(older)
 
 

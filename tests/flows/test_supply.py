@@ -264,6 +264,26 @@ async def test_a_payment_never_undoes_an_opening_for_safety_under_one_for_non_pa
     assert not meter_of(world).relay.closed
 
 
+@pytest.mark.parametrize("waits", [True, False])
+async def test_an_opening_for_safety_outlives_one_for_non_payment_that_a_payment_ends(world, waits):
+    """Both wait, or were sent and not heard by the meter, when the customer pays."""
+    meter = meter_of(world)
+    async with world.process().running() as process:
+        await asyncio.sleep(5)
+        meter.faults.busy, meter.faults.silent = waits, not waits
+        state = DeliveryState.WAITING if waits else DeliveryState.UNCERTAIN
+        await order_supply(process, world, reason=SupplyReason.SAFETY)
+        await until(lambda: is_in(world, state), within_s=20)
+        await order_supply(process, world, "open-2")
+        await until(lambda: is_in(world, state, "open-2"), within_s=120)
+        await process.desk.recharge(order("r1", DRN))
+        meter.faults.busy = meter.faults.silent = False
+        await until(lambda: is_in(world, DeliveryState.DONE), within_s=300)
+        await asyncio.sleep(1800)
+    assert await permits(world) == []
+    assert not meter.relay.closed
+
+
 async def test_a_sale_from_before_the_opening_does_not_undo_it(world):
     async with world.process().running() as process:
         await process.desk.recharge(order("r1", DRN))
