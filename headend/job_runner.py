@@ -35,6 +35,8 @@ from headend.trials import Trials
 LOOK_EVERY_S = 1.0
 CHUNK = 50
 TENANTS_AT_ONCE = 20
+SWEEP_EVERY_S = 60.0
+SWEEP_LIMIT = 100
 # Over a module that hangs a turn would last for minutes, and all others wait for it.
 TURN_S = 2.0
 # Lines that wait for a person, a hold or the module are tried again after this.
@@ -83,9 +85,14 @@ class JobRunner:
 
     async def serve(self) -> None:
         """Work for ever."""
+        time = asyncio.get_running_loop().time
+        sweep_s = time()
         while True:
             worked = False
             with suppress(Stale, StoreDown):
+                if time() >= sweep_s:
+                    sweep_s = time() + SWEEP_EVERY_S
+                    await self.sweep()
                 worked = await self.work()
             await asyncio.sleep(0 if worked else LOOK_EVERY_S)
 
@@ -98,6 +105,13 @@ class JobRunner:
             async with self._store.begin() as tx:
                 await tx.jobs.turn(job.tenant, job.id, at=self._clock.now() + rest)
         return bool(jobs)
+
+    async def sweep(self) -> None:
+        """Cancel jobs whose key was revoked while they were paused or loading."""
+        async with self._store.look() as tx:
+            jobs = await tx.jobs.orphaned(limit=SWEEP_LIMIT)
+        for job in jobs:
+            await self._turn_or_rest(job)
 
     async def _turn_or_rest(self, job: Job) -> timedelta:
         """A turn; a job that the database gives up on rests and keeps nobody else from working.

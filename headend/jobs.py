@@ -38,7 +38,9 @@ class JobState(StrEnum):
 MAX_OPEN = 100
 MAX_OPEN_OF_KEY = 20
 TURN_MAX = timedelta(minutes=1)
-JOB_ENDS = frozenset(JobState) - {JobState.LOADING, JobState.WORKING, JobState.PAUSED}
+# Nobody works on these: they wait for their caller.
+RESTING = frozenset({JobState.LOADING, JobState.PAUSED})
+JOB_ENDS = frozenset(JobState) - RESTING - {JobState.WORKING}
 
 
 @unique
@@ -139,6 +141,9 @@ class Jobs(Protocol):
 
         A turn later than TURN_MAX from now is that of a clock that was set back, and has come.
         """
+
+    async def orphaned(self, *, limit: int) -> Sequence[Job]:
+        """The RESTING ones whose API key is revoked, oldest first."""
 
     async def turn(self, tenant: TenantId, ident: str, *, at: datetime) -> None:
         """Give a job its next turn then."""

@@ -8,11 +8,13 @@ from itertools import islice
 from typing import Any
 
 from adapters.store.cursors import read_cursor, write_cursor
+from headend.api_keys import ApiKey
 from headend.deliveries import Delivery
 from headend.errors import Stale
 from headend.jobs import (
     FAILED_LINES,
     JOB_ENDS,
+    RESTING,
     TURN_MAX,
     Job,
     JobLine,
@@ -36,6 +38,9 @@ def job_tables() -> dict[str, Table[Any, Any]]:
                 if one.state is JobState.WORKING
                 else None
             ),
+            resting=lambda one: (
+                (None, (one.created_at, one.tenant, one.id)) if one.state in RESTING else None
+            ),
         ),
         "job_lines": Table(
             all=lambda one: ((one.tenant, one.job_id), (one.number,)),
@@ -51,9 +56,12 @@ class MemoryJobs:
         lines: View[tuple[TenantId, str, int], JobLine],
         recharges: View[tuple[TenantId, str], Recharge],
         deliveries: View[tuple[TenantId, str], Delivery],
+        *,
+        keys: View[str, ApiKey],
     ) -> None:
         self._view, self._lines = view, lines
         self._recharges, self._deliveries = recharges, deliveries
+        self._keys = keys
 
     async def add(self, job: Job) -> None:
         if self._view.get((job.tenant, job.id)) is not None:
@@ -83,6 +91,14 @@ class MemoryJobs:
             if job.turn_at is None or not now < job.turn_at <= now + TURN_MAX:
                 first.setdefault(job.tenant, job)
         return list(first.values())[:limit]
+
+    async def orphaned(self, *, limit: int) -> Sequence[Job]:
+        found = []
+        for job in self._view.walk("resting", None):
+            key = self._keys.get(job.ordered_by)
+            if key is not None and key.revoked_at is not None:
+                found.append(job)
+        return found[:limit]
 
     async def turn(self, tenant: TenantId, ident: str, *, at: datetime) -> None:
         if (job := self._view.get((tenant, ident))) is not None:

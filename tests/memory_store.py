@@ -251,7 +251,8 @@ class MemoryTransaction:
     @cached_property
     def jobs(self) -> MemoryJobs:
         recharges, deliveries = self._view("recharges"), self._view("deliveries")
-        return MemoryJobs(self._view("jobs"), self._view("job_lines"), recharges, deliveries)
+        jobs, lines, keys = self._view("jobs"), self._view("job_lines"), self._view("api_keys")
+        return MemoryJobs(jobs, lines, recharges, deliveries, keys=keys)
 
     @cached_property
     def loans(self) -> MemoryLoans:

@@ -13,12 +13,13 @@ from adapters.store.inserts import new_only
 from adapters.store.job_tables import job_lines, jobs
 from adapters.store.orders import order_json, order_of
 from adapters.store.statements import SqlRow, Statements
-from adapters.store.tables import deliveries, recharges
+from adapters.store.tables import api_keys, deliveries, recharges
 from headend.commands import Manage, SetClock, SetCreditParameters, SetSupply
 from headend.errors import Stale
 from headend.jobs import (
     FAILED_LINES,
     JOB_ENDS,
+    RESTING,
     TURN_MAX,
     Job,
     JobLine,
@@ -58,6 +59,13 @@ _DUE = (
     select(_WAITING)
     .where(_WAITING.c.place == 1)
     .order_by(_WAITING.c.since, _WAITING.c.tenant)
+    .limit(_LIMIT)
+)
+_ORPHANED = (
+    select(jobs)
+    .join_from(jobs, api_keys, api_keys.c.id == _j.ordered_by)
+    .where(_j.state.in_(literals(RESTING)), api_keys.c.revoked_at.is_not(None))
+    .order_by(_j.created_at, _j.tenant, _j.id)
     .limit(_LIMIT)
 )
 _TURN = update(jobs).where(*_KEY).values(turn_at=bindparam("at_", type_=MOMENT))
@@ -136,6 +144,9 @@ class SqlJobs:
     async def due(self, *, now: datetime, limit: int) -> Sequence[Job]:
         given = {"now_": now, "never_": now + TURN_MAX, "limit_": limit}
         return [_job_of(row) for row in await self._run.rows(_DUE, given)]
+
+    async def orphaned(self, *, limit: int) -> Sequence[Job]:
+        return [_job_of(row) for row in await self._run.rows(_ORPHANED, {"limit_": limit})]
 
     async def turn(self, tenant: TenantId, ident: str, *, at: datetime) -> None:
         await self._run.changed(_TURN, {"tenant_": tenant, "id_": ident, "at_": at})

@@ -1,6 +1,7 @@
 """Jobs among jobs: whose turn it is, how many there may be, and how one is stopped."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from headend.api_keys import Scope
 from headend.dangers import Danger
 from headend.errors import StoreDown
 from headend.job_runner import JobRunner
-from headend.jobs import Job
+from headend.jobs import Job, JobState
 from tests.api.office import DRN, RIVAL, TENANT, Caller, Office, slug
 from tests.api.test_harm import tightened
 from tests.api.test_jobs import a_runner, opening, post, results, sale, worked
@@ -255,3 +256,32 @@ async def test_a_job_whose_key_is_revoked_is_noted_and_asks_nobody_any_more(
     assert (record["by"], record["result"]) == ("head-end", "its API key was revoked")
     _, other = await office.person("Kofi Boateng")
     assert (await other.get("/v1/approvals?state=waiting")).json()["items"] == []
+
+
+async def test_jobs_that_rest_end_when_their_key_is_revoked(
+    office: Office, caller: Caller, runner: JobRunner
+):
+    clerk = await office.caller()
+    for ident, whose in (("paused", clerk), ("mine", caller)):
+        await post(whose, sale(ident), ident=ident)
+        await whose.post(f"/v1/jobs/{ident}/pause")
+    async with office.head_end.store.begin() as tx:
+        job = await tx.jobs.find(TENANT, "paused")
+        assert job is not None
+        now = office.head_end.clock.now()
+        await tx.jobs.add(replace(job, id="loading", state=JobState.LOADING, turn_at=None))
+        await tx.api_keys.revoke(job.ordered_by, now)
+    serving = asyncio.create_task(runner.serve())
+    try:
+        async with asyncio.timeout(20):
+            while len(await noted(office, "job_cancelled")) < 2:
+                await asyncio.sleep(0.05)
+    finally:
+        serving.cancel()
+        await asyncio.wait([serving])
+    told = (await caller.get("/v1/jobs")).json()["items"]
+    states = {one["id"]: (one["state"], one.get("detail", "")) for one in told}
+    ended = ("cancelled", "its API key was revoked")
+    assert states == {"paused": ended, "loading": ended, "mine": ("paused", "")}
+    async with office.head_end.store.look() as tx:
+        assert sum((await tx.jobs.open(TENANT)).values()) == 1

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from headend.api_keys import ApiKey, Scope
 from headend.commands import Manage, SetClock, SetCreditParameters
 from headend.credit_parameters import CreditParameters
 from headend.deliveries import DeliveryState
@@ -39,6 +40,17 @@ def a_job(ident: str = "j1", **more: Any) -> Job:
         "changed_at": NOW,
     }
     return Job(**(fields | more))
+
+
+def a_key(ident: str) -> ApiKey:
+    return ApiKey(
+        id=ident,
+        tenant=TENANT,
+        name=ident,
+        scopes=frozenset({Scope.RECHARGE}),
+        sha256=ident.encode(),
+        created_at=NOW,
+    )
 
 
 def a_line(number: int, **more: Any) -> JobLine:
@@ -75,6 +87,22 @@ async def test_a_job_is_kept_once_and_changed_from_the_state_it_was_in(store):
         page = await tx.jobs.page(TENANT, Cursor(limit=1))
         assert [one.id for one in page.items] == ["j2"]
         assert (await tx.jobs.page(TENANT, Cursor(after=page.next))).items == [working]
+
+
+async def test_jobs_that_rest_are_orphaned_when_their_key_is_revoked(store):
+    async with store.begin() as tx:
+        await tx.api_keys.add(a_key("revoked"))
+        await tx.api_keys.add(a_key("good"))
+        await tx.api_keys.revoke("revoked", NOW)
+        for minutes, state in enumerate(JobState):
+            at = NOW - timedelta(minutes=minutes)
+            for key in ("revoked", "good"):
+                ident = f"{state}-{key}"
+                await tx.jobs.add(a_job(ident, state=state, ordered_by=key, created_at=at))
+    async with store.look() as tx:
+        found = [job.id for job in await tx.jobs.orphaned(limit=5)]
+        assert found == ["paused-revoked", "loading-revoked"]
+        assert [job.id for job in await tx.jobs.orphaned(limit=1)] == found[:1]
 
 
 async def test_jobs_of_a_tenant_take_turns_and_every_tenant_has_one(store):
