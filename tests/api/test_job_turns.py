@@ -280,8 +280,9 @@ async def test_jobs_that_rest_end_when_their_key_is_revoked(
         serving.cancel()
         await asyncio.wait([serving])
     told = (await caller.get("/v1/jobs")).json()["items"]
-    states = {one["id"]: (one["state"], one.get("detail", "")) for one in told}
-    ended = ("cancelled", "its API key was revoked")
-    assert states == {"paused": ended, "loading": ended, "mine": ("paused", "")}
+    states = {one["id"]: one["state"] for one in told}
+    assert states == {"paused": "cancelled", "loading": "cancelled", "mine": "paused"}
+    why = {(one["by"], one["result"]) for one in await noted(office, "job_cancelled")}
+    assert why == {("head-end", "its API key was revoked")}
     async with office.head_end.store.look() as tx:
         assert sum((await tx.jobs.open(TENANT)).values()) == 1
