@@ -30,7 +30,7 @@ from headend.proving import said, says_of, silence
 from headend.quantities import Amount, fits
 from headend.rekeying import Doubt, after_change, before_change, enter_set, held_key, key_mismatch
 from headend.store import Leased
-from headend.supply import Supply, as_ordered
+from headend.supply import Supply, as_ordered, carried_out
 from headend.tokens import Token, TokenOutcome, TokenResult, TokenState
 from headend.worklist import QUIET
 
@@ -321,12 +321,13 @@ async def _settled(
     if not leased.delivery.maybe_taken:
         return None
     seen = await session.supply()
-    if as_ordered(seen, order.action):
+    stands = carried_out(seen, order.action)
+    if stands:
         return Outcome(fact=Fact.SEEN, by=Confirmation.READ_BACK, supply=seen)
     if sold.stopped is None:
         return None
-    unwanted = sold.stopped.fact is Fact.UNWANTED
-    if unwanted and now >= doubt_of(leased.delivery).last + QUIET:
+    over = stands is False and sold.stopped.fact is Fact.UNWANTED
+    if over and now >= doubt_of(leased.delivery).last + QUIET:
         return Outcome(fact=Fact.NOT_AS_ORDERED, supply=seen, detail=sold.stopped.detail)
     return replace(sold.stopped, supply=seen)
 

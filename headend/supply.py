@@ -126,3 +126,19 @@ def as_ordered(supply: Supply, action: SupplyAction) -> bool:
             return supply.contacts is Contacts.OPEN and supply.control is not ControlState.CONNECTED
         case SupplyAction.PERMIT_CLOSE:
             return supply.state in (SupplyState.ON, SupplyState.BUTTON)
+
+
+def carried_out(supply: Supply, action: SupplyAction) -> bool | None:
+    """Whether an order in doubt was carried out, as the supply shows; None: it does not tell.
+
+    A meter that is off for reasons of its own, or does not say why, may never have got the order.
+    """
+    if action is SupplyAction.PERMIT_CLOSE:
+        return as_ordered(supply, action)
+    if supply.contacts is Contacts.CLOSED or supply.control in _NOT_DISCONNECTED:
+        return False
+    told = supply.contacts is Contacts.OPEN and supply.control is ControlState.DISCONNECTED
+    return True if told and supply.cause in (None, DarkCause.DISCONNECTED) else None
+
+
+_NOT_DISCONNECTED = frozenset({ControlState.CONNECTED, ControlState.READY})

@@ -1,7 +1,8 @@
 """Supply orders in doubt: how the meter's supply stands afterwards tells what became of them.
 
 Only an answer to a question that left us after the order counts. That it stands otherwise settles
-an order that nobody sends any more, once a late command can no longer be under way.
+an order that nobody sends any more, once a late command can no longer be under way. Where the meter
+cannot tell, the doubt stays; who has paid meanwhile is permitted to close all the same.
 """
 
 from datetime import datetime
@@ -12,8 +13,9 @@ from headend.evidence import Evidence, EvidenceKind, Says, Weight, doubt_of, wei
 from headend.looking import ASK_FOR
 from headend.meters import Drn, TenantId
 from headend.outcomes import Outcome, write_outcome
+from headend.reconnecting import permit_after_opening
 from headend.store import Transaction
-from headend.supply import Supply, as_ordered
+from headend.supply import Supply, carried_out
 from headend.worklist import QUIET
 
 _IN_DOUBT = frozenset({DeliveryState.UNCERTAIN, DeliveryState.UNRESOLVED})
@@ -31,8 +33,11 @@ async def supply_told(
     """Let the supply orders of a meter that are in doubt follow what it answered."""
     for before in await tx.deliveries.of_meter(tenant, drn, states=_IN_DOUBT):
         if isinstance(before.command, SetSupply) and _open_question(before, now=now):
-            stands = as_ordered(supply, before.command.action)
-            await _follow(tx, before, supply, stands=stands, asked_at=asked_at, now=now)
+            stands = carried_out(supply, before.command.action)
+            if stands is None:
+                await permit_after_opening(tx, before, now=now)
+            else:
+                await _follow(tx, before, supply, stands=stands, asked_at=asked_at, now=now)
 
 
 async def _follow(

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from adapters.simulators.relay import Hold
 from headend.audit import AuditAction
 from headend.commands import SetSupply
 from headend.darkness import Darkness, dark_page
@@ -16,7 +17,7 @@ from headend.meters import Drn
 from headend.pages import Cursor
 from headend.recharges import RechargeState
 from headend.refusals import NotOnTheWorkList
-from headend.supply import ControlState, SupplyAction, SupplyReason
+from headend.supply import ControlState, Supply, SupplyAction, SupplyReason
 from headend.worklist import Way
 from headend.worklist_desk import WorkListDesk
 from tests.fakes import MemoryStore
@@ -327,3 +328,75 @@ async def test_lose_the_answer_of_the_opening_then_sell_and_the_home_is_lit(worl
         assert await sale_is(world, *LIGHT)
     assert meter.relay.closed or meter.relay.control is ControlState.READY
     assert len(await permits(world)) <= 1
+
+
+def tells_contacts_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The meters are such that say neither what commands the contacts nor why they are open."""
+    monkeypatch.setattr(
+        "tests.flows.world.judge_supply",
+        lambda signs, taken_at: Supply(contacts=signs.contacts, taken_at=taken_at),
+    )
+
+
+async def out_of_credit(world: World) -> None:
+    """The meter is off for reasons of its own, and uses nothing any more."""
+    meter = meter_of(world)
+    meter.set_load(20_000, world.clock.now())
+    await asyncio.sleep(1000)
+    meter.advance(world.clock.now())
+    meter.set_load(0, world.clock.now())
+    assert not meter.relay.closed
+
+
+@pytest.mark.parametrize("contacts_only", [False, True])
+async def test_an_opening_that_a_dark_meter_never_heard_is_sent_again_and_holds(
+    world, monkeypatch, contacts_only
+):
+    if contacts_only:
+        tells_contacts_only(monkeypatch)
+    await out_of_credit(world)
+    meter = meter_of(world)
+    async with world.process().running() as process:
+        await asyncio.sleep(5)
+        meter.faults.silent = True
+        await order_supply(process, world, reason=SupplyReason.SAFETY)
+        await until(lambda: is_in(world, DeliveryState.UNCERTAIN), within_s=20)
+        meter.faults.silent = False
+        await until(lambda: is_in(world, DeliveryState.DONE), within_s=120)
+        await process.desk.recharge(order("r1", DRN))
+        await until(lambda: sale_is(world, RechargeState.DARK), within_s=120)
+        await asyncio.sleep(300)
+    assert not meter.relay.closed
+
+
+@pytest.mark.parametrize("contacts_only", [False, True])
+async def test_a_dark_meter_settles_no_opening_that_expired_in_doubt(
+    world, monkeypatch, contacts_only
+):
+    if contacts_only:
+        tells_contacts_only(monkeypatch)
+    await out_of_credit(world)
+    async with unresolved(world, arrived=False) as process:
+        meter_of(world).faults.silent = False
+        await asyncio.sleep(1800)
+        (work,) = (await desk_of(world, process).page(TENANT, Cursor())).items
+    assert (work.delivery.id, work.delivery.state) == ("open-1", DeliveryState.UNRESOLVED)
+
+
+async def test_an_opening_that_comes_late_to_a_meter_with_bare_contacts_is_undone_for_who_paid(
+    world, monkeypatch
+):
+    tells_contacts_only(monkeypatch)
+    meter = meter_of(world)
+    async with world.process().running() as process:
+        await asyncio.sleep(5)
+        meter.faults.silent = True
+        await order_supply(process, world, for_s=72 * 3600)
+        await until(lambda: is_in(world, DeliveryState.UNCERTAIN), within_s=20)
+        meter.faults.silent = False
+        await process.desk.recharge(order("r1", DRN))
+        await until(lambda: sale_is(world, RechargeState.LIT), within_s=30)
+        meter.circuit.hold(Hold.REMOTE, world.clock.now())
+        assert not meter.relay.closed
+        await asyncio.sleep(1800)
+    assert meter.relay.closed or meter.relay.control is ControlState.READY
