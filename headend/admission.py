@@ -98,7 +98,7 @@ async def admit(
     if known is not None:
         if known.drn != wish.meter.drn:
             raise OrderDiffers(wish.ident, "meter")
-        if known.danger is not wish.danger or not _asks_the_same(known.command, wish.command):
+        if known.danger is not wish.danger or not _asks_the_same(known, wish):
             raise OrderDiffers(wish.ident, "order")
         return None
     if (hold := await tx.holds.in_force(tenant, wish.danger, sgc)) is not None:
@@ -173,9 +173,11 @@ def _for(approval: Approval, wish: Wish) -> bool:
     )
 
 
-def _asks_the_same(known: Command | None, command: Command) -> bool:
+def _asks_the_same(known: DangerousOrder, wish: Wish) -> bool:
     """The caller says the same, whatever key the meter holds by now."""
-    match known, command:
+    if known.three_kct not in (None, wish.three_kct):
+        return False
+    match known.command, wish.command:
         case Manage(one), Manage(other):
             return one == other
         case ChangeKey(to=one), ChangeKey(to=other):
@@ -183,7 +185,7 @@ def _asks_the_same(known: Command | None, command: Command) -> bool:
         case None, _:
             return True  # it was not remembered yet
         case _:
-            return known == command
+            return known.command == wish.command
 
 
 def _undecided(approval: Approval) -> OrderRefused | None:
@@ -296,6 +298,7 @@ async def _count(tx: Transaction, wish: Wish, approval: Approval | None, *, now:
             ordered_by=wish.ordered_by,
             admitted_at=now,
             command=wish.command,
+            three_kct=wish.three_kct,
         )
     )
     result = "" if approval is None else f"approved by person:{approval.decided_by}"

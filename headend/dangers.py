@@ -172,7 +172,8 @@ class DangerousOrder:
     """One dangerous order as it was admitted; its id is that of its delivery.
 
     `result` is how its delivery ended, once that is noted. Its delivery may never come to be (the
-    security module is down); `command` is what was asked, so that a repeat is told from another.
+    security module is down); `command` and `three_kct` are what was asked, so that a repeat is told
+    from another (None: written down before they were remembered).
     """
 
     tenant: TenantId
@@ -185,6 +186,7 @@ class DangerousOrder:
     result: DeliveryState | None = None
     ended_at: datetime | None = None
     command: Command | None = None
+    three_kct: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,6 +142,7 @@ def _order_of(row: SqlRow) -> DangerousOrder:
         result=None if row.result is None else DeliveryState(row.result),
         ended_at=row.ended_at,
         command=None if row.command is None else command_of(row.command),
+        three_kct=row.three_kct,
     )
 
 

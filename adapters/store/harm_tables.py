@@ -94,6 +94,7 @@ dangerous_orders = Table(
     Column("result", String),
     Column("ended_at", MOMENT),
     Column("command", JSON(none_as_null=True)),
+    Column("three_kct", Boolean),
     Index("ix_dangerous_orders_count", "tenant", "danger", "admitted_at"),
     Index("ix_dangerous_orders_share", "tenant", "danger", "sgc", "ended_at"),
 )

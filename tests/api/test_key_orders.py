@@ -2,11 +2,13 @@
 
 import asyncio
 import re
+from typing import Any
 
 import pytest
 
 from headend.api_keys import Scope
 from headend.deliveries import Confirmation, Fact
+from headend.errors import ModuleDown
 from tests.api.office import (
     DRN,
     OTHER_DRN,
@@ -177,6 +179,20 @@ async def test_orders_that_contradict_each_other_are_refused(office: Office, cal
         assert kind in documented(
             office, path.replace(DRN, "{drn}").replace(OTHER_DRN, "{drn}"), 409
         )
+
+
+async def test_a_change_that_was_counted_is_not_repeated_with_another_number_of_tokens(
+    office: Office, caller: Caller, monkeypatch: pytest.MonkeyPatch
+):
+    async def down(*_order: Any, **_more: Any) -> None:
+        raise ModuleDown("the security module does not answer")
+
+    with monkeypatch.context() as away:
+        away.setattr(office.head_end.keys._module, "change_key", down)
+        assert slug(await caller.post(KEY_CHANGES, json=a_change())) == "security-module-down"
+    other = await caller.post(KEY_CHANGES, json=a_change(three_kct=True))
+    assert (other.status_code, slug(other)) == (409, "order-differs")
+    assert (await caller.post(KEY_CHANGES, json=a_change())).status_code == 201
 
 
 async def test_meters_that_cannot_take_an_order_get_none(caller: Caller):

@@ -223,7 +223,7 @@ async def test_orders_are_counted_by_key_and_group_within_the_hour_and_the_day(s
     orders = [
         a_dangerous("o1"),
         a_dangerous("o2", admitted_at=NOW - HOUR + MINUTE),
-        a_dangerous("o3", admitted_at=NOW - HOUR),
+        a_dangerous("o3", admitted_at=NOW - HOUR, three_kct=True),
         a_dangerous("o4", ordered_by="k2"),
         a_dangerous("o5", sgc="000001"),
         a_dangerous("o6", admitted_at=NOW - 24 * HOUR),
