@@ -91,7 +91,14 @@ async def _acquaintance(unit: Unit, meter: Meter, profile: Profile) -> Acquainta
 
 
 async def _factor(unit: Unit, name: str, factor: Factor) -> Decimal:
-    value = factor.format.value(await unit.read(factor.table, factor.span))
+    try:
+        value = factor.format.value(await unit.read(factor.table, factor.span))
+    except RegistersRefused:
+        if factor.absent is None:
+            raise
+        return factor.absent
+    if factor.absent is not None and value == 0:
+        return factor.absent
     if factor.power_of_ten:
         if value is None or value not in _EXPONENTS:
             raise _strange(unit, f"its power of ten {name!r} is {value}")

@@ -123,9 +123,10 @@ def _told_rows(function: int, told: Told, *, show: bool) -> Rows:
 
 
 def _is_tcp(data: bytes) -> bool:
-    """A header that fits; a serial request to address 0 can look like one of a bare function."""
+    """A header that fits. Eight bytes may be a serial read as well, but nobody reads from all."""
     return (
-        len(data) > _MBAP_BYTES + 1
+        len(data) > _MBAP_BYTES
+        and (len(data) > _MBAP_BYTES + 1 or (data[0] == 0 and not _whole(data)))
         and data[2:4] == b"\0\0"
         and int.from_bytes(data[4:6]) == len(data) - 6
     )

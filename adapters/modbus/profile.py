@@ -48,9 +48,13 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Factor(Cell):
-    """A register that multiplies readings: a transformer ratio, or a power of ten."""
+    """A register that multiplies readings: a transformer ratio, or a power of ten.
+
+    `absent`: what stands for it where the meter refuses the read, or tells 0.
+    """
 
     power_of_ten: bool
+    absent: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

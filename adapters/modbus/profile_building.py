@@ -112,7 +112,11 @@ def _cell(form: CellForm) -> Cell:
 def _factor(form: FactorForm) -> Factor:
     cell = _cell(form)
     return Factor(
-        table=cell.table, span=cell.span, format=cell.format, power_of_ten=form.power_of_ten
+        table=cell.table,
+        span=cell.span,
+        format=cell.format,
+        power_of_ten=form.power_of_ten,
+        absent=None if form.absent is None else Decimal(form.absent),
     )
 
 

@@ -75,6 +75,13 @@ class FactorForm(CellForm, frozen=True, forbid_unknown_fields=True, kw_only=True
     power_of_ten: Annotated[
         bool, Meta(description="It is the exponent of ten, not the factor itself.")
     ] = False
+    absent: (
+        Annotated[
+            int,
+            Meta(ge=1, description="The factor of a meter that refuses this read, or tells 0."),
+        ]
+        | None
+    ) = None
 
 
 class ReadingForm(CellForm, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -70,5 +70,9 @@ class PortThreads:
     def _start(self, path: str, work: Callable[[], None]) -> threading.Thread:
         self._busy.add(path)
         thread = threading.Thread(target=work, name=f"port {path}", daemon=True)
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError as error:
+            self._busy.discard(path)
+            raise OSError(f"no thread for {path}: {error}") from error
         return thread

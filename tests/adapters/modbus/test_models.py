@@ -67,7 +67,7 @@ async def test_a_refused_register_costs_no_other_reading(name: str):
     assert player.replay.finished
 
 
-@pytest.mark.parametrize("name", ["eastron-sdm120", "eastron-sdm630"])
+@pytest.mark.parametrize("name", ["chint-dtsu666", "eastron-sdm120", "eastron-sdm630"])
 async def test_what_sets_a_model_apart_may_be_absent_or_told_otherwise(name: str):
     player = Player(f"{name}/absent")
     assert values(await player.read()) == meaning(f"{name}/absent")
