@@ -16,6 +16,7 @@ from headend.agenda import Urgency
 from headend.api_keys import Scope
 from headend.dangers import SAFE, Danger
 from headend.job_runner import JobRunner
+from headend.jobs import LineState
 from tests.api.office import (
     DRN,
     OTHER_DRN,
@@ -174,6 +175,28 @@ async def test_one_bad_line_refuses_the_file_with_its_place(
     assert (fault["line"], fault["column"]) == (42, "amount.value")
     assert slug(await caller.get("/v1/jobs/j1")) == "unknown-job"
     assert await office.recharges() == []
+
+
+async def test_one_bad_line_of_ten_thousand_refuses_all_or_is_skipped(
+    office: Office, caller: Caller
+):
+    lines = [{"do": "clock", "id": f"c{number}", "meter": DRN} for number in range(10_000)]
+    lines[9_998]["meter"] = "12"
+    refused = await post(caller, *lines)
+    assert (refused.status_code, slug(refused)) == (422, "job-file-refused")
+    (fault,) = refused.json()["errors"]
+    assert (fault["line"], fault["column"]) == (9_999, "meter")
+    assert slug(await caller.get("/v1/jobs/j1")) == "unknown-job"
+    async with office.head_end.store.look() as tx:
+        assert not await tx.jobs.open(TENANT)
+        assert not await tx.jobs.counts(TENANT, "j1")
+    taken = await post(caller, *lines, query="&skip_bad=true&dry_run=true")
+    assert (taken.status_code, taken.json()["size"]) == (202, 10_000)
+    async with office.head_end.store.look() as tx:
+        counts = await tx.jobs.counts(TENANT, "j1")
+        (bad,) = await tx.jobs.lines(TENANT, "j1", state=LineState.BAD, after=0, limit=9)
+    assert counts == {LineState.NEW: 9_999, LineState.BAD: 1}
+    assert bad.number == 9_999
 
 
 async def test_with_skip_bad_the_others_are_ordered_and_the_bad_one_is_listed(

@@ -1,5 +1,6 @@
 """Files of jobs: every bad line is named with its column, whole files are read first."""
 
+import json
 import tracemalloc
 from decimal import Decimal
 from typing import Any
@@ -162,3 +163,29 @@ def test_a_file_of_ten_thousand_lines_never_lies_in_memory_as_orders():
     finally:
         tracemalloc.stop()
     assert peak < 8 * 1024 * 1024
+
+
+@pytest.mark.parametrize("form", list(JobFormat))
+def test_one_bad_line_among_ten_thousand_is_found_and_the_others_are_orders(form: JobFormat):
+    heads = 1 if form is JobFormat.CSV else 0  # a header counts as a line of the file
+    amounts = ["25.6"] * 10_000
+    amounts[9_999 - 1 - heads] = "x"
+    if form is JobFormat.CSV:
+        rows = (f"recharge,s{number},{DRN},{one},kWh" for number, one in enumerate(amounts))
+        file = csv_file(*rows, header="do,id,meter,value,unit")
+    else:
+        file = a_file("".join(a_sale(number, one) for number, one in enumerate(amounts)))
+    found = file.check(most=9)
+    assert (found.lines, found.bad) == (10_000, 1)
+    (fault,) = found.faults
+    assert (fault.line, fault.column) == (9_999, "amount.value")
+    lines = list(file.lines())
+    bad = [line.number for line in lines if line.state is LineState.BAD]
+    assert (len(lines), bad) == (10_000, [9_999])
+    assert len({line.ident for line in lines if isinstance(line.content, RechargeOrder)}) == 9_999
+
+
+def a_sale(number: int, value: str) -> str:
+    amount = {"kind": "units", "value": value, "unit": "kWh"}
+    sale = {"do": "recharge", "id": f"s{number}", "meter": DRN, "amount": amount}
+    return json.dumps(sale) + "\n"
