@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from itertools import takewhile
 
 from headend.announcing import delivery_news
+from headend.audit import HEAD_END, AuditAction, Entry
 from headend.commands import SetSupply, urgency
 from headend.deliveries import NEWEST_LIMIT, Delivery, DeliveryMethod, DeliveryState, Fact
 from headend.issuing import rank_of
@@ -128,6 +129,21 @@ async def _permit(tx: Transaction, opening: Delivery, recharge: Recharge, *, now
     )
     await tx.deliveries.add(permit)
     await announce(tx, *delivery_news(None, permit, now=now))
+    await tx.audit.append(
+        Entry(
+            tenant=permit.tenant,
+            at=now,
+            by=HEAD_END,
+            action=AuditAction.ORDERED,
+            subject=permit.id,
+            about={
+                "meter": permit.drn,
+                "what": f"{command.action} for {command.reason}",
+                "opening": opening.id,
+                "recharge": recharge.id,
+            },
+        )
+    )
 
 
 def _ident(opening: Delivery, recharge: Recharge) -> str:

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from adapters.simulators.relay import Hold
-from headend.audit import AuditAction
+from headend.audit import HEAD_END, AuditAction
 from headend.commands import SetSupply
 from headend.darkness import Darkness, dark_page
 from headend.deliveries import NEWEST_LIMIT, Confirmation, Delivery, DeliveryState, Fact
@@ -223,6 +223,11 @@ async def test_who_was_disconnected_for_non_payment_and_pays_is_lit_again(world)
         await asyncio.sleep(60)
     (permit,) = await permits(world)
     assert (permit.state, permit.ordered_by) == (DeliveryState.DONE, None)
+    async with world.store.look() as tx:
+        audit = await tx.audit.page(TENANT, Cursor(), action=AuditAction.ORDERED)
+    told = [record.entry for record in audit.items if record.entry.by == HEAD_END]
+    assert [entry.subject for entry in told] == [permit.id]
+    assert (told[0].about["opening"], told[0].about["recharge"]) == ("open-1", "r1")
 
 
 async def test_who_was_disconnected_for_another_reason_is_on_the_list_until_somebody_permits(world):
