@@ -68,10 +68,10 @@ async def not_now(
 async def _opening_stopped(
     tx: Transaction, delivery: Delivery, order: SetSupply, meter: Meter, *, now: datetime
 ) -> Outcome | None:
-    if order.reason is SupplyReason.NON_PAYMENT and await tx.recharges.issued_since(
+    if order.reason is SupplyReason.NON_PAYMENT and await tx.recharges.paid_since(
         delivery.tenant, delivery.drn, delivery.created_at
     ):
-        return Outcome(fact=Fact.UNWANTED, detail="paid meanwhile")
+        return Outcome(fact=Fact.UNWANTED, detail="paid, or a sale is under way")
     if await _protected(tx, meter):
         return Outcome(fact=Fact.UNWANTED, detail="the usage point is protected by now")
     if await tx.holds.in_force(meter.tenant, Danger.OPEN_SUPPLY, meter.sts.sgc) is not None:

@@ -192,3 +192,6 @@ _LIT_OR_NOT = {
 UNLIT_STATES = frozenset(
     {RechargeState.CREDITED, RechargeState.AWAITING_BUTTON, RechargeState.DARK}
 )
+
+# It was paid for, and what becomes of it is not known yet.
+UNDER_WAY_STATES = frozenset({RechargeState.OPEN, RechargeState.ISSUED, RechargeState.UNRESOLVED})

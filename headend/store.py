@@ -135,8 +135,11 @@ class Recharges(Protocol):
     async def unlit(self, tenant: TenantId, drn: Drn) -> Sequence[Recharge]:
         """Those of a meter in UNLIT_STATES, newest first, at most 20."""
 
-    async def issued_since(self, tenant: TenantId, drn: Drn, since: datetime) -> bool:
-        """A recharge of this meter was issued at or after then."""
+    async def paid_since(self, tenant: TenantId, drn: Drn, since: datetime) -> bool:
+        """A recharge of this meter was issued or confirmed at or after then, or is under way.
+
+        Under way are OPEN, ISSUED and UNRESOLVED, unless its delivery was closed by CLOSED_BY.
+        """
 
     async def bought_since(self, tenant: TenantId, drn: Drn, since: datetime) -> Decimal:
         """Units requested for a meter since then, without FAILED, REVERSED and REPLACED."""

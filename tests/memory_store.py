@@ -27,6 +27,7 @@ from headend.attempts import Attempt
 from headend.commands import ChangeKey, Manage, SetSupply
 from headend.darkness import PAID_STATES
 from headend.deliveries import (
+    CLOSED_BY,
     NEWEST_LIMIT,
     OPEN_STATES,
     Delivery,
@@ -40,7 +41,7 @@ from headend.meters import BusName, Drn, Meter, TenantId, UsagePointId
 from headend.pages import Cursor, Page
 from headend.polling import Poll
 from headend.readings import Quality, Reading, ReadingType
-from headend.recharges import UNLIT_STATES, Recharge, RechargeState
+from headend.recharges import UNDER_WAY_STATES, UNLIT_STATES, Recharge, RechargeState
 from headend.refusals import MeterExists, TokenKnown
 from headend.store import Leased, RechargeFilter
 from headend.supply import SupplyAction
@@ -136,7 +137,7 @@ class MemoryTransaction:
 
     @cached_property
     def recharges(self) -> "MemoryRecharges":
-        return MemoryRecharges(self._view("recharges"))
+        return MemoryRecharges(self._view("recharges"), self.deliveries)
 
     @cached_property
     def tokens(self) -> "MemoryTokens":
@@ -508,8 +509,11 @@ class MemoryTids:
 
 
 class MemoryRecharges:
-    def __init__(self, view: View[tuple[TenantId, str], Recharge]) -> None:
+    def __init__(
+        self, view: View[tuple[TenantId, str], Recharge], deliveries: "MemoryDeliveries"
+    ) -> None:
         self._view = view
+        self._deliveries = deliveries
 
     async def add(self, recharge: Recharge) -> None:
         key = recharge.order.idempotency_key
@@ -561,9 +565,18 @@ class MemoryRecharges:
     async def unlit(self, tenant: TenantId, drn: Drn) -> Sequence[Recharge]:
         return list(islice(self._view.walk("unlit", (tenant, drn), newest_first=True), 20))
 
-    async def issued_since(self, tenant: TenantId, drn: Drn, since: datetime) -> bool:
-        every = self._view.walk("meter", (tenant, drn), newest_first=True)
-        return any(one.issued_at is not None and one.issued_at >= since for one in every)
+    async def paid_since(self, tenant: TenantId, drn: Drn, since: datetime) -> bool:
+        for one in self._view.walk("meter", (tenant, drn), newest_first=True):
+            delivery = await self._deliveries.of(one.id, tenant)
+            closed = delivery is not None and delivery.stopped_by in CLOSED_BY
+            confirmed_at = None if delivery is None else delivery.confirmed_at
+            if (
+                (one.issued_at is not None and one.issued_at >= since)
+                or (confirmed_at is not None and confirmed_at >= since)
+                or (one.state in UNDER_WAY_STATES and not closed)
+            ):
+                return True
+        return False
 
     async def bought_since(self, tenant: TenantId, drn: Drn, since: datetime) -> Decimal:
         undone = (RechargeState.FAILED, RechargeState.REVERSED, RechargeState.REPLACED)

@@ -4,20 +4,21 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from sqlalchemy import ColumnElement, bindparam, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, not_, or_, select, update
 
-from adapters.store.columns import literals
+from adapters.store.columns import MOMENT, literals
 from adapters.store.cursors import Listing
 from adapters.store.inserts import new_only
 from adapters.store.meters import sts_columns, sts_of
 from adapters.store.orders import counted_in, order_json, order_of, unit_and_currency
 from adapters.store.statements import SqlRow, Statements
-from adapters.store.tables import recharges
+from adapters.store.tables import deliveries, recharges
+from headend.deliveries import CLOSED_BY
 from headend.errors import Stale
 from headend.meters import Drn, TenantId
 from headend.pages import Cursor, Page
 from headend.quantities import Amount
-from headend.recharges import UNLIT_STATES, Recharge, RechargeState
+from headend.recharges import UNDER_WAY_STATES, UNLIT_STATES, Recharge, RechargeState
 from headend.store import RechargeFilter
 from headend.supply import DarkCause, SupplyProof, SupplyState
 from headend.supply_groups import Reveal
@@ -48,7 +49,22 @@ _UNLIT = (
     .order_by(_c.created_at.desc(), _c.id.desc())
     .limit(UNLIT_LIMIT)
 )
-_ISSUED_SINCE = select(_c.id).where(*_METER, _c.issued_at >= bindparam("since")).limit(1)
+_d = deliveries.c
+_SINCE = bindparam("since", type_=MOMENT)
+_CLOSED = _d.stopped_by.in_(literals(CLOSED_BY))
+_PAID_SINCE = (
+    select(_c.id)
+    .outerjoin(deliveries, and_(_d.tenant == _c.tenant, _d.recharge_id == _c.id))
+    .where(*_METER)
+    .where(
+        or_(
+            _c.issued_at >= _SINCE,
+            _d.confirmed_at >= _SINCE,
+            _c.state.in_(literals(UNDER_WAY_STATES)) & or_(_d.stopped_by.is_(None), not_(_CLOSED)),
+        )
+    )
+    .limit(1)
+)
 _UNDONE = (RechargeState.FAILED, RechargeState.REVERSED, RechargeState.REPLACED)
 _BOUGHT_SINCE = select(_c.requested).where(
     *_METER,
@@ -103,9 +119,9 @@ class SqlRecharges:
         rows = await self._run.rows(_UNLIT, {"tenant_": tenant, "drn_": drn})
         return [recharge_of(row) for row in rows]
 
-    async def issued_since(self, tenant: TenantId, drn: Drn, since: datetime) -> bool:
+    async def paid_since(self, tenant: TenantId, drn: Drn, since: datetime) -> bool:
         keys = {"tenant_": tenant, "drn_": drn, "since": since}
-        return await self._run.row(_ISSUED_SINCE, keys) is not None
+        return await self._run.row(_PAID_SINCE, keys) is not None
 
     async def bought_since(self, tenant: TenantId, drn: Drn, since: datetime) -> Decimal:
         """Added up here: SQLite would add up binary fractions."""

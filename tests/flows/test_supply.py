@@ -290,6 +290,23 @@ async def test_an_opening_for_safety_outlives_one_for_non_payment_that_a_payment
     assert not meter.relay.closed
 
 
+async def test_a_sale_that_is_under_way_stops_an_opening_for_non_payment(world):
+    """It was paid before the opening was ordered, and its credit comes in at the same time."""
+    meter = meter_of(world)
+    async with world.process().running() as process:
+        await asyncio.sleep(5)
+        meter.faults.busy = True
+        await process.desk.recharge(order("r1", DRN))
+        await until(lambda: sale_is(world, RechargeState.ISSUED), within_s=20)
+        await asyncio.sleep(5)
+        await order_supply(process, world)
+        meter.faults.busy = False
+        await until(lambda: is_in(world, DeliveryState.CANCELLED), within_s=300)
+        await until(lambda: sale_is(world, RechargeState.LIT), within_s=300)
+    assert await permits(world) == []
+    assert meter.relay.closed
+
+
 async def test_a_sale_from_before_the_opening_does_not_undo_it(world):
     async with world.process().running() as process:
         await process.desk.recharge(order("r1", DRN))

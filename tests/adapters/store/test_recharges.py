@@ -6,11 +6,12 @@ from decimal import Decimal
 
 import pytest
 
+from headend.deliveries import Fact
 from headend.errors import Stale
 from headend.meters import StsConfiguration
 from headend.pages import Cursor
 from headend.quantities import Currency, Unit, Units
-from headend.recharges import RechargeState, first_difference
+from headend.recharges import UNDER_WAY_STATES, RechargeState, first_difference
 from headend.refusals import MalformedOrder, TokenKnown
 from headend.store import RechargeFilter
 from headend.supply import DarkCause, SupplyState
@@ -271,16 +272,44 @@ async def test_unlit_recharges_are_those_that_wait_for_light(store):
         assert await tx.recharges.unlit(OTHER_TENANT, DRN) == []
 
 
-async def test_issued_since_looks_at_the_issue_not_at_the_order(store):
-    issued = a_recharge(created_at=NOW - MINUTE, issued_at=NOW)
+async def test_paid_since_looks_at_the_issue_not_at_the_order(store):
+    lit = RechargeState.LIT
+    issued = a_recharge(created_at=NOW - MINUTE, issued_at=NOW, state=lit)
     async with store.begin() as tx:
         await tx.recharges.add(issued)
-        await tx.recharges.add(a_recharge(drn=a_drn(2), created_at=NOW + MINUTE))
+        await tx.recharges.add(a_recharge(drn=a_drn(2), created_at=NOW + MINUTE, state=lit))
     async with store.look() as tx:
-        assert await tx.recharges.issued_since(TENANT, DRN, NOW)
-        assert not await tx.recharges.issued_since(TENANT, DRN, NOW + timedelta(microseconds=1))
-        assert not await tx.recharges.issued_since(TENANT, a_drn(2), NOW)
-        assert not await tx.recharges.issued_since(OTHER_TENANT, DRN, NOW)
+        assert await tx.recharges.paid_since(TENANT, DRN, NOW)
+        assert not await tx.recharges.paid_since(TENANT, DRN, NOW + timedelta(microseconds=1))
+        assert not await tx.recharges.paid_since(TENANT, a_drn(2), NOW)
+        assert not await tx.recharges.paid_since(OTHER_TENANT, DRN, NOW)
+
+
+@pytest.mark.parametrize("state", RechargeState)
+@pytest.mark.parametrize("stopped_by", [None, Fact.EXPIRED, Fact.WITHDRAWN])
+async def test_paid_since_counts_a_sale_that_is_under_way(store, state, stopped_by):
+    sale = a_recharge(created_at=NOW - MINUTE, issued_at=NOW - MINUTE, state=state)
+    async with store.begin() as tx:
+        await tx.recharges.add(sale)
+        await tx.deliveries.add(a_delivery(recharge_id=sale.id, stopped_by=stopped_by))
+        unmade = a_recharge(drn=a_drn(2), created_at=NOW - MINUTE, state=state)
+        await tx.recharges.add(unmade)
+    async with store.look() as tx:
+        paid = await tx.recharges.paid_since(TENANT, DRN, NOW)
+        unmade_paid = await tx.recharges.paid_since(TENANT, a_drn(2), NOW)
+    assert paid is (state in UNDER_WAY_STATES and stopped_by is not Fact.WITHDRAWN)
+    assert unmade_paid is (state in UNDER_WAY_STATES)
+
+
+async def test_paid_since_looks_at_when_the_credit_was_in(store):
+    lit = RechargeState.LIT
+    sale = a_recharge(created_at=NOW - MINUTE, issued_at=NOW - MINUTE, state=lit)
+    async with store.begin() as tx:
+        await tx.recharges.add(sale)
+        await tx.deliveries.add(a_delivery(recharge_id=sale.id, confirmed_at=NOW))
+    async with store.look() as tx:
+        assert await tx.recharges.paid_since(TENANT, DRN, NOW)
+        assert not await tx.recharges.paid_since(TENANT, DRN, NOW + timedelta(microseconds=1))
 
 
 async def test_what_was_bought_is_added_up_exactly(store):
