@@ -71,8 +71,7 @@ async def _follow(
 
 def _open_question(delivery: Delivery, *, now: datetime) -> bool:
     return (
-        delivery.state in _IN_DOUBT
-        and delivery.maybe_taken
+        delivery.maybe_taken
         and delivery.stopped_by not in CLOSED_BY
         and now - delivery.changed_at < ASK_FOR
     )

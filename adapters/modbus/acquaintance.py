@@ -3,9 +3,10 @@
 Before its numbers are believed and before it is sent money. Silence here leaves nothing in doubt.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
+from typing import TypeAlias
 
 from adapters.modbus.exceptions import RegistersRefused
 from adapters.modbus.frames import Table
@@ -14,7 +15,11 @@ from adapters.modbus.unit import Acquaintance, Unit
 from headend.currencies import ISO_NUMBERS
 from headend.errors import Misconfigured, NoAnswer, NotSent, Unsupported
 from headend.meters import Capability, Meter, Service
+from protocols.modbus.blocks import Span
 from protocols.modbus.stsm import DETAILS_FROM, IDENTITY, AmountUnit, Identity
+
+# Reads some registers of one unit.
+Read: TypeAlias = Callable[[Table, Span], Awaitable[tuple[int, ...]]]
 
 _SERVICES: Mapping[Service, int] = {
     Service.ELECTRICITY: 0,
@@ -31,7 +36,7 @@ _RATIO_MAX = Decimal(40_000_000)
 async def acquaint(unit: Unit, meter: Meter, profile: Profile) -> Acquaintance:
     """Ask who is there. Raises Misconfigured for another model or meter, NotSent for silence."""
     try:
-        if not await _fits(unit, profile):
+        if not await fits(unit.read, profile.probes):
             raise _strange(unit, f"what answers is no {profile.title}")
         known = await _acquaintance(unit, meter, await _variant(unit, profile))
     except NoAnswer as exc:
@@ -42,30 +47,34 @@ async def acquaint(unit: Unit, meter: Meter, profile: Profile) -> Acquaintance:
     return known
 
 
-async def _fits(unit: Unit, profile: Profile) -> bool:
-    for probe in profile.probes:
-        if not await _one_fits(unit, probe):
+async def fits(read: Read, probes: Sequence[Probe]) -> bool:
+    """Whether all of them do, by themselves or by what may stand for them.
+
+    Raises what `read` does; RegistersRefused where a probe must be there.
+    """
+    for probe in probes:
+        if not await _one_fits(read, probe):
             return False
     return True
 
 
-async def _one_fits(unit: Unit, probe: Probe) -> bool:
+async def _one_fits(read: Read, probe: Probe) -> bool:
     try:
-        if probe.fits(await unit.read(probe.table, probe.span)):
+        if probe.fits(await read(probe.table, probe.span)):
             return True
     except RegistersRefused:
         if probe.may_be_absent:
             return True
         if probe.otherwise is None:
             raise
-    return probe.otherwise is not None and await _one_fits(unit, probe.otherwise)
+    return probe.otherwise is not None and await _one_fits(read, probe.otherwise)
 
 
 async def _variant(unit: Unit, profile: Profile) -> Profile:
     """The first variant whose probes fit; the profile itself where there are none."""
     for variant in profile.variants:
         try:
-            if await _fits(unit, variant):
+            if await fits(unit.read, variant.probes):
                 return variant
         except RegistersRefused:
             continue  # this variant has registers that the meter has not

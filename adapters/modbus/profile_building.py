@@ -51,7 +51,7 @@ def profile_of(
         verified=form.verified,
         can=_capabilities(form),
         blocks=_blocks(form),
-        probes=tuple(_probe(each) for path, each in probes_of(form.probe, ()) if "or" not in path),
+        probes=tuple(_probe(each) for _, each in probes_of(form.probe, ())),
         factors={name: _factor(each) for name, each in form.factors.items()},
         readings={
             ReadingType[name]: _reading(ReadingType[name], each)

@@ -3,7 +3,7 @@
 The form of each table has been checked before.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 
 from adapters.modbus.frames import Table
@@ -44,14 +44,21 @@ def layer_faults(form: LayerForm) -> Iterator[Fault]:
 def probes_of(
     probe: ProbeForm | list[ProbeForm], path: KeyPath
 ) -> Iterator[tuple[KeyPath, ProbeForm]]:
-    """Each probe and where it stands, as one table or several; those behind an "or" as well."""
+    """Each probe and where it stands, written as one table or as several."""
     if isinstance(probe, ProbeForm):
         yield path, probe
-        if probe.otherwise:
-            yield from probes_of(probe.otherwise, (*path, "or"))
     else:
-        for number, each in enumerate(probe):
-            yield from probes_of(each, (*path, number))
+        yield from (((*path, number), each) for number, each in enumerate(probe))
+
+
+def with_alternatives(
+    probes: Iterable[tuple[KeyPath, ProbeForm]],
+) -> Iterator[tuple[KeyPath, ProbeForm]]:
+    """Each probe, and those behind its "or"."""
+    for path, probe in probes:
+        yield path, probe
+        if probe.otherwise:
+            yield from with_alternatives([((*path, "or"), probe.otherwise)])
 
 
 def cell_of(form: CellForm | ProbeForm, count: int) -> tuple[Table, Span]:

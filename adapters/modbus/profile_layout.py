@@ -17,6 +17,7 @@ from adapters.modbus.profile_cells import (
     probe_faults,
     probe_words,
     probes_of,
+    with_alternatives,
 )
 from adapters.modbus.profile_faults import Fault
 from adapters.modbus.profile_form import FORMAT, TEXT, CellForm, ClockForms, ProfileForm, SupplyForm
@@ -43,7 +44,7 @@ def layout_faults(form: ProfileForm) -> Iterator[Fault]:
     if form.format != FORMAT:
         yield Fault(("format",), f"this version reads format {FORMAT}, not {form.format}")
     yield from layer_faults(form)
-    for path, probe in probes_of(form.probe, ("probe",)):
+    for path, probe in with_alternatives(probes_of(form.probe, ("probe",))):
         yield from probe_faults(probe, path)
     yield from _supply_faults(form.supply)
     yield from _clock_faults(form.clock)
@@ -110,7 +111,7 @@ def _meeting_faults(form: ProfileForm) -> Iterator[Fault]:
     limits = limits_of(form.limits)
     probes = [
         _Held(path, *cell_of(probe, probe_words(probe)))
-        for path, probe in probes_of(form.probe, ("probe",))
+        for path, probe in with_alternatives(probes_of(form.probe, ("probe",)))
         if addressed(probe) and (probe.decode == TEXT or probe.decode in list(Encoding))
     ]
     for held in (*readings, *factors, *probes):

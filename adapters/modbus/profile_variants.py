@@ -72,7 +72,7 @@ def _wanted(variant: VariantForm) -> Mapping[_Place, _Wanted] | None:
     for path, probe in probes_of(variant.probe, ()):
         if any(probe_faults(probe, path)):
             return None
-        if "or" in path or probe.otherwise or probe.may_be_absent:
+        if probe.otherwise or probe.may_be_absent:
             continue
         table, span = cell_of(probe, probe_words(probe))
         found[table, span, probe.decode, probe.order] = _wanted_of(probe)

@@ -6,7 +6,7 @@ Only reads, and only of one unit: nothing here is ever sent to all.
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from adapters.modbus.acquaintance import acquaint
+from adapters.modbus.acquaintance import acquaint, fits
 from adapters.modbus.exceptions import RegistersRefused
 from adapters.modbus.frames import Table
 from adapters.modbus.line import ModbusLine
@@ -61,20 +61,18 @@ async def _may_be(unit: Unit, profile: Profile, seen: _Seen) -> bool:
 
 
 async def _fits(unit: Unit, probes: Sequence[Probe], seen: _Seen) -> bool:
-    for probe in probes:
-        if not await _one_fits(unit, probe, seen):
-            return False
-    return bool(probes)
+    async def once(table: Table, span: Span) -> tuple[int, ...]:
+        if (table, span) not in seen:
+            seen[table, span] = await _words(unit, table, span)
+        words = seen[table, span]
+        if words is None:
+            raise RegistersRefused(f"unit {unit.address}")
+        return words
 
-
-async def _one_fits(unit: Unit, probe: Probe, seen: _Seen) -> bool:
-    place = probe.table, probe.span
-    if place not in seen:
-        seen[place] = await _words(unit, *place)
-    words = seen[place]
-    if probe.may_be_absent if words is None else probe.fits(words):
-        return True
-    return probe.otherwise is not None and await _one_fits(unit, probe.otherwise, seen)
+    try:
+        return bool(probes) and await fits(once, probes)
+    except RegistersRefused:
+        return False
 
 
 async def _words(unit: Unit, table: Table, span: Span) -> tuple[int, ...] | None:

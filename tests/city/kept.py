@@ -32,8 +32,8 @@ class Kept:
 
     def of(self, plans: Sequence[Plan]) -> list[Outcome]:
         """The runs of these plans; `NotThese` when one is of another."""
-        runs = list(self)
-        if other := [run.plan.seed for run in runs if run.plan not in set(plans)]:
+        runs, known = list(self), set(plans)
+        if other := [run.plan.seed for run in runs if run.plan not in known]:
             raise NotThese(f"{self._path}: seed {other[0]} ran by another plan; name a new file")
         return runs
 
